@@ -1,0 +1,1 @@
+//! Datasets, image preparation, batches and a built-in generator

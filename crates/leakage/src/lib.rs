@@ -1,0 +1,1 @@
+//! What counting and linear algebra say about a cut

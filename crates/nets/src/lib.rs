@@ -1,0 +1,1 @@
+//! Networks as data: layer lists, weights, checkpoints, run by burn

@@ -1,0 +1,1 @@
+//! Cutting a network into a front half and a back half

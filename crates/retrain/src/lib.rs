@@ -1,0 +1,1 @@
+//! Secret signals, relabelling and training loops

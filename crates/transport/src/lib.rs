@@ -1,0 +1,1 @@
+//! QUIC server and client with mutual TLS

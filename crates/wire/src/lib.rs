@@ -1,0 +1,1 @@
+//! Frames, limits, versions and status codes

@@ -1,0 +1,1 @@
+//! End-to-end tests, fault tests and the rules on dependencies.

@@ -1,1 +1,39 @@
-//! Networks as data: layer lists, weights, checkpoints, run by burn
+//! Networks as data.
+//!
+//! An [`Architecture`] is a serde value: an input [`Shape`] and a list of [`Layer`]s. A [`Network`] is
+//! an architecture with weights, run by burn on any [`Device`] that was compiled in. Whatever the
+//! framework does to a model is a function on these two: cutting slices the list, retraining inserts
+//! a [`Layer::SignalJoin`] and trains a suffix.
+//!
+//! ```text
+//! AlexNet::new(..) ──▶ Architecture ──random / import──▶ Network ──forward──▶ logits
+//!                           │                               │
+//!                      shapes, numbered layers         slice, followed_by, save, load
+//! ```
+//!
+//! Every activation is `[batch, channels, height, width]`; a vector has height and width 1. burn
+//! panics when shapes do not fit, so they are compared with the architecture before burn sees them.
+
+mod alexnet;
+mod architecture;
+mod checkpoint;
+mod device;
+mod error;
+mod import;
+mod network;
+mod node;
+mod signal;
+
+pub use alexnet::AlexNet;
+pub use architecture::{Architecture, Layer, NumberedLayer, Shape, Window};
+pub use burn::tensor::Device;
+pub use checkpoint::{
+    Checkpoint, FORMAT_VERSION, GLYPHS, Header, HostTensor, ModelCard, Role, Training, read_checkpoint, read_manifest,
+    write_checkpoint,
+};
+pub use device::{available_devices, device};
+pub use error::Error;
+pub use import::{ImportReport, KeyMapping, Mapped, import_network};
+pub use network::{Dropout, Network, Pass};
+pub use node::Node;
+pub use signal::{SignalForm, SignalKind, SignalSpec};

@@ -1,0 +1,391 @@
+//! The layer list and the arithmetic on its shapes.
+
+use crate::{Error, SignalSpec};
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+
+/// The shape of one sample: channels, height, width. A vector of `n` features is `[n, 1, 1]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Shape {
+    /// Channels, or the features of a vector.
+    pub channels: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+impl Shape {
+    /// An image or feature map.
+    pub const fn new(channels: usize, height: usize, width: usize) -> Self {
+        Self { channels, height, width }
+    }
+
+    /// A vector of `features`.
+    pub const fn vector(features: usize) -> Self {
+        Self::new(features, 1, 1)
+    }
+
+    /// Values in one sample.
+    pub const fn values(&self) -> usize {
+        self.channels * self.height * self.width
+    }
+
+    /// `[channels, height, width]`.
+    pub const fn dims(&self) -> [usize; 3] {
+        [self.channels, self.height, self.width]
+    }
+
+    const fn is_vector(&self) -> bool {
+        self.height == 1 && self.width == 1
+    }
+}
+
+impl std::fmt::Display for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}x{}x{}", self.channels, self.height, self.width)
+    }
+}
+
+/// The sliding window of a convolution or a pool, each entry `[vertical, horizontal]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// Side lengths in pixels.
+    pub size: [usize; 2],
+    /// Steps in pixels.
+    pub stride: [usize; 2],
+    /// Zero padding on each side, in pixels.
+    pub padding: [usize; 2],
+}
+
+impl Window {
+    /// A square window.
+    pub const fn square(size: usize, stride: usize, padding: usize) -> Self {
+        Self { size: [size; 2], stride: [stride; 2], padding: [padding; 2] }
+    }
+
+    /// Output rows and columns over `input` rows and columns; `None` where nothing fits.
+    fn output(&self, input: [usize; 2]) -> Option<[usize; 2]> {
+        let side = |axis: usize| {
+            let room = (input[axis] + 2 * self.padding[axis]).checked_sub(self.size[axis])?;
+            Some(room.checked_div(self.stride[axis])? + 1)
+        };
+        (self.size[0] > 0 && self.size[1] > 0).then_some([side(0)?, side(1)?])
+    }
+}
+
+/// One entry of the layer list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Layer {
+    /// Convolution with bias; weights `[filters, channels / groups, rows, columns]`.
+    Conv2d {
+        /// Output channels.
+        filters: usize,
+        /// The kernel.
+        window: Window,
+        /// Channel groups; 1 for an ordinary convolution.
+        groups: usize,
+    },
+    /// Fully connected layer with bias on a vector; weights `[features, inputs]`.
+    Linear {
+        /// Output features.
+        features: usize,
+    },
+    /// Batch normalisation over channels.
+    BatchNorm {
+        /// Added to the variance.
+        epsilon: f64,
+    },
+    /// max(0, x).
+    Relu,
+    /// Gaussian error linear unit.
+    Gelu,
+    /// x².
+    Square,
+    /// Maximum over a window.
+    MaxPool(Window),
+    /// Mean over a window, the padding counted.
+    AvgPool(Window),
+    /// Mean over all positions of a channel.
+    GlobalAvgPool,
+    /// `[c, h, w]` to a vector.
+    Flatten,
+    /// Zeroes values with this probability while training; nothing otherwise.
+    Dropout {
+        /// Probability that a value is zeroed.
+        probability: f64,
+    },
+    /// `body(x) + shortcut(x)`; an empty shortcut is the identity.
+    Residual {
+        /// The long way.
+        body: Vec<Layer>,
+        /// The short way.
+        shortcut: Vec<Layer>,
+    },
+    /// The client's secret signal joins as one more channel (sun2019, Section 5.3, Steps 3 and 6).
+    SignalJoin(SignalSpec),
+}
+
+impl Layer {
+    /// Whether the layer owns a kernel or matrix, and so begins a numbered layer.
+    pub const fn is_weighted(&self) -> bool {
+        matches!(self, Self::Conv2d { .. } | Self::Linear { .. } | Self::Residual { .. })
+    }
+
+    /// The output shape for `input`.
+    ///
+    /// # Errors
+    /// The reason, in words, when the layer cannot take `input`.
+    pub(crate) fn output(&self, input: Shape) -> Result<Shape, String> {
+        match self {
+            Self::Conv2d { filters, window, groups } => conv_output(input, *filters, window, *groups),
+            Self::Linear { features } if input.is_vector() => nonzero(*features, "features").map(Shape::vector),
+            Self::Linear { .. } => Err(format!("takes a vector, not {input}; put a flatten layer before it")),
+            Self::MaxPool(window) | Self::AvgPool(window) => slide(input, window, input.channels),
+            Self::GlobalAvgPool => Ok(Shape::vector(input.channels)),
+            Self::Flatten => Ok(Shape::vector(input.values())),
+            Self::Residual { body, shortcut } => residual_output(input, body, shortcut),
+            Self::SignalJoin(spec) => spec.check().map(|()| Shape { channels: input.channels + 1, ..input }),
+            Self::Dropout { probability } if !(0.0..1.0).contains(probability) => {
+                Err(format!("drops with probability {probability}, which is not in [0, 1)"))
+            }
+            Self::BatchNorm { .. } | Self::Relu | Self::Gelu | Self::Square | Self::Dropout { .. } => Ok(input),
+        }
+    }
+}
+
+fn nonzero(value: usize, what: &str) -> Result<usize, String> {
+    if value == 0 { Err(format!("has 0 {what}")) } else { Ok(value) }
+}
+
+fn slide(input: Shape, window: &Window, channels: usize) -> Result<Shape, String> {
+    let [height, width] = window.output([input.height, input.width]).ok_or_else(|| {
+        format!("slides a {:?} window with stride {:?} over {input}, which has no room for it", window.size, window.stride)
+    })?;
+    Ok(Shape { channels, height, width })
+}
+
+fn conv_output(input: Shape, filters: usize, window: &Window, groups: usize) -> Result<Shape, String> {
+    nonzero(filters, "filters")?;
+    nonzero(groups, "groups")?;
+    if !input.channels.is_multiple_of(groups) || !filters.is_multiple_of(groups) {
+        return Err(format!("has {groups} groups, which do not divide {} channels and {filters} filters", input.channels));
+    }
+    slide(input, window, filters)
+}
+
+fn residual_output(input: Shape, body: &[Layer], shortcut: &[Layer]) -> Result<Shape, String> {
+    let along = |layers: &[Layer]| layers.iter().try_fold(input, |shape, layer| layer.output(shape));
+    let (long, short) = (along(body)?, along(shortcut)?);
+    if long == short { Ok(long) } else { Err(format!("adds {long} and {short}")) }
+}
+
+/// A weight layer with the activation, normalisation and pooling that follow it (the papers' "layer k").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NumberedLayer {
+    /// 1 for the first.
+    pub number: usize,
+    /// `conv1`, `fc6`, `block2`.
+    pub name: String,
+    /// Its layers in the list. A join before the weight layer and a flatten before it are included.
+    pub range: Range<usize>,
+    /// Index of the weight layer itself.
+    pub weight: usize,
+}
+
+/// An input shape and a list of layers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Architecture {
+    /// Shape of one input sample.
+    pub input: Shape,
+    /// The layers in order.
+    pub layers: Vec<Layer>,
+}
+
+impl Architecture {
+    /// Checks that the layers fit one another.
+    ///
+    /// # Errors
+    /// [`Error::Architecture`] names the first layer that cannot take its input.
+    pub fn new(input: Shape, layers: Vec<Layer>) -> Result<Self, Error> {
+        let architecture = Self { input, layers };
+        architecture.shapes()?;
+        Ok(architecture)
+    }
+
+    /// The shape before each layer and, last, the output: one more entry than there are layers.
+    ///
+    /// # Errors
+    /// [`Error::Architecture`] names the first layer that cannot take its input.
+    pub fn shapes(&self) -> Result<Vec<Shape>, Error> {
+        if self.input.values() == 0 {
+            return Err(Error::Architecture { index: 0, reason: format!("the input {} is empty", self.input) });
+        }
+        let mut shapes = vec![self.input];
+        let mut shape = self.input;
+        for (index, layer) in self.layers.iter().enumerate() {
+            shape = layer.output(shape).map_err(|reason| Error::Architecture { index, reason })?;
+            shapes.push(shape);
+        }
+        Ok(shapes)
+    }
+
+    /// The shape of one output sample.
+    ///
+    /// # Errors
+    /// As [`Architecture::shapes`].
+    pub fn output(&self) -> Result<Shape, Error> {
+        Ok(self.shapes()?.last().copied().unwrap_or(self.input))
+    }
+
+    /// The numbered layers, first to last. Together they cover the whole list.
+    pub fn numbered_layers(&self) -> Vec<NumberedLayer> {
+        let weights: Vec<usize> = (0..self.layers.len()).filter(|&i| self.layers[i].is_weighted()).collect();
+        let begin = |k: usize| if k == 0 { 0 } else { self.begin_of(weights[k]) };
+        let end = |k: usize| if k + 1 == weights.len() { self.layers.len() } else { begin(k + 1) };
+        let entry = |k: usize| NumberedLayer {
+            number: k + 1,
+            name: format!("{}{}", self.kind_name(weights[k]), k + 1),
+            range: begin(k)..end(k),
+            weight: weights[k],
+        };
+        (0..weights.len()).map(entry).collect()
+    }
+
+    /// The numbered layer `number`.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchLayer`] when the network is shorter.
+    pub fn numbered_layer(&self, number: usize) -> Result<NumberedLayer, Error> {
+        let mut layers = self.numbered_layers();
+        let count = layers.len();
+        if number == 0 || number > count {
+            return Err(Error::NoSuchLayer { number, count });
+        }
+        Ok(layers.swap_remove(number - 1))
+    }
+
+    /// Where the signal joins: index in the layer list and specification.
+    pub fn join(&self) -> Option<(usize, &SignalSpec)> {
+        self.layers.iter().enumerate().find_map(|(index, layer)| match layer {
+            Layer::SignalJoin(spec) => Some((index, spec)),
+            _ => None,
+        })
+    }
+
+    /// The architecture with the signal joining the input of numbered layer `k` (1: the network's input).
+    ///
+    /// # Errors
+    /// [`Error::NoSuchLayer`]; [`Error::JoinTwice`] where a signal joins already; [`Error::JoinVector`]
+    /// where layer `k` takes a vector, which has no height and width to draw on.
+    pub fn with_join(&self, k: usize, spec: SignalSpec) -> Result<Self, Error> {
+        if self.join().is_some() {
+            return Err(Error::JoinTwice);
+        }
+        let at = self.numbered_layer(k)?.range.start;
+        let shape = self.shapes()?[at];
+        if shape.is_vector() || matches!(self.layers[at], Layer::Flatten) {
+            return Err(Error::JoinVector { number: k, shape });
+        }
+        let mut layers = self.layers.clone();
+        layers.insert(at, Layer::SignalJoin(spec));
+        Self::new(self.input, layers)
+    }
+
+    /// The layers of `range` as an architecture of their own.
+    ///
+    /// # Errors
+    /// [`Error::Architecture`] when this architecture is itself at odds.
+    pub fn slice(&self, range: Range<usize>) -> Result<Self, Error> {
+        let input = self.shapes()?[range.start];
+        Self::new(input, self.layers[range].to_vec())
+    }
+
+    fn begin_of(&self, weight: usize) -> usize {
+        let belongs = |layer: &Layer| matches!(layer, Layer::SignalJoin(_) | Layer::Flatten | Layer::GlobalAvgPool);
+        (0..weight).rev().take_while(|&i| belongs(&self.layers[i])).last().unwrap_or(weight)
+    }
+
+    fn kind_name(&self, index: usize) -> &'static str {
+        match self.layers[index] {
+            Layer::Conv2d { .. } => "conv",
+            Layer::Linear { .. } => "fc",
+            _ => "block",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{AlexNet, SignalKind};
+
+    fn alexnet() -> Architecture {
+        AlexNet::default().architecture().unwrap()
+    }
+
+    #[test]
+    fn alexnet_at_224_has_the_papers_sizes() {
+        let arch = alexnet();
+        let shapes = arch.shapes().unwrap();
+        let numbered = arch.numbered_layers();
+        assert_eq!(shapes[1], Shape::new(64, 55, 55)); // 193,600 links
+        let outs: Vec<_> = numbered.iter().map(|layer| shapes[layer.range.end]).collect();
+        assert_eq!(outs[0], Shape::new(64, 27, 27));
+        assert_eq!(outs[1], Shape::new(192, 13, 13));
+        assert_eq!(outs[2], Shape::new(384, 13, 13)); // 64,896 links
+        assert_eq!(outs[4], Shape::new(256, 6, 6));
+        assert_eq!(outs[7], Shape::vector(2));
+    }
+
+    #[test]
+    fn eight_numbered_layers_cover_the_list() {
+        let arch = alexnet();
+        let numbered = arch.numbered_layers();
+        let names: Vec<_> = numbered.iter().map(|layer| layer.name.as_str()).collect();
+        assert_eq!(names, ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]);
+        let mut next = 0;
+        for layer in &numbered {
+            assert_eq!(layer.range.start, next);
+            next = layer.range.end;
+        }
+        assert_eq!(next, arch.layers.len());
+    }
+
+    #[test]
+    fn the_signal_adds_one_channel_to_its_layer_only() {
+        let spec = SignalSpec::new(SignalKind::Complement, 2);
+        for k in 1..=5 {
+            let joined = alexnet().with_join(k, spec.clone()).unwrap();
+            let layer = joined.numbered_layer(k).unwrap();
+            let shapes = joined.shapes().unwrap();
+            assert_eq!(shapes[layer.weight].channels, shapes[layer.range.start].channels + 1);
+            assert_eq!(joined.output().unwrap(), alexnet().output().unwrap());
+        }
+    }
+
+    #[test]
+    fn a_signal_cannot_join_a_vector_or_join_twice() {
+        let spec = SignalSpec::new(SignalKind::Complement, 2);
+        assert!(matches!(alexnet().with_join(6, spec.clone()), Err(Error::JoinVector { number: 6, .. })));
+        let joined = alexnet().with_join(2, spec.clone()).unwrap();
+        assert!(matches!(joined.with_join(3, spec), Err(Error::JoinTwice)));
+    }
+
+    #[test]
+    fn a_window_larger_than_its_image_is_named() {
+        let layers = vec![Layer::Relu, Layer::MaxPool(Window::square(9, 1, 0))];
+        let error = Architecture::new(Shape::new(3, 8, 8), layers).unwrap_err();
+        assert!(error.to_string().contains("layer 1"), "{error}");
+    }
+
+    #[test]
+    fn zero_strides_windows_and_groups_are_refused() {
+        let conv = |window, groups| Layer::Conv2d { filters: 4, window, groups };
+        for layer in [conv(Window::square(3, 0, 0), 1), conv(Window::square(0, 1, 0), 1), conv(Window::square(3, 1, 0), 0)] {
+            assert!(Architecture::new(Shape::new(3, 8, 8), vec![layer]).is_err());
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Devices by name.
+
+use crate::Error;
+use burn::tensor::Device;
+
+/// Names of the devices that this build has, the default first.
+pub fn available_devices() -> Vec<&'static str> {
+    [
+        ("flex", cfg!(feature = "flex")),
+        ("tch", cfg!(feature = "tch")),
+        ("tch-cuda", cfg!(feature = "tch")),
+        ("vulkan", cfg!(feature = "vulkan")),
+        ("cuda", cfg!(feature = "cuda")),
+    ]
+    .into_iter()
+    .filter_map(|(name, built)| built.then_some(name))
+    .collect()
+}
+
+/// The device called `name`.
+///
+/// # Errors
+/// [`Error::Device`] when it was not compiled in.
+pub fn device(name: &str) -> Result<Device, Error> {
+    match name {
+        #[cfg(feature = "flex")]
+        "flex" => Ok(Device::flex()),
+        #[cfg(feature = "tch")]
+        "tch" => Ok(Device::libtorch()),
+        #[cfg(feature = "tch")]
+        "tch-cuda" => Ok(Device::libtorch_cuda(0)),
+        #[cfg(feature = "vulkan")]
+        "vulkan" => Ok(Device::vulkan(burn::tensor::DeviceKind::DefaultDevice)),
+        #[cfg(feature = "cuda")]
+        "cuda" => Ok(Device::cuda(0)),
+        _ => Err(Error::Device { name: name.to_owned(), available: available_devices() }),
+    }
+}

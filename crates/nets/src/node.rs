@@ -1,0 +1,247 @@
+//! The weights of one layer, and how the layer runs.
+
+use crate::{Error, HostTensor, Layer, Pass, Shape, Window};
+use burn::module::{Flag, Module, Param, ParamId, RunningState};
+use burn::nn::BatchNorm;
+use burn::tensor::activation::{gelu, relu};
+use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
+use burn::tensor::{Device, Tensor, TensorData, module};
+use std::collections::BTreeMap;
+
+/// The weights of one layer of the list, as burn's optimisers see them.
+#[derive(Module, Debug)]
+pub enum Node {
+    /// Of [`Layer::Conv2d`].
+    Conv(Kernel),
+    /// Of [`Layer::Linear`].
+    Linear(Matrix),
+    /// Of [`Layer::BatchNorm`].
+    Norm(BatchNorm),
+    /// Of [`Layer::Residual`].
+    Residual(Branches),
+    /// Of every layer without weights.
+    Free(Free),
+}
+
+/// A convolution's weights.
+#[derive(Module, Debug)]
+pub struct Kernel {
+    weight: Param<Tensor<4>>,
+    bias: Param<Tensor<1>>,
+}
+
+/// A linear layer's weights, `[inputs, features]` as burn multiplies them.
+#[derive(Module, Debug)]
+pub struct Matrix {
+    weight: Param<Tensor<2>>,
+    bias: Param<Tensor<1>>,
+}
+
+/// Both ways through a residual block.
+#[derive(Module, Debug)]
+pub struct Branches {
+    body: Vec<Node>,
+    shortcut: Vec<Node>,
+}
+
+/// No weights.
+#[derive(Module, Debug)]
+pub struct Free {}
+
+/// Name and shape of one tensor of a layer list, in PyTorch's layout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Parameter {
+    pub(crate) name: String,
+    pub(crate) shape: Vec<usize>,
+}
+
+/// The tensors that `layers` need over an input of `shape`, in order; also the shape after them.
+///
+/// Names are those of PyTorch's `nn.Sequential`: `0.weight`, `4.body.0.bias`.
+pub(crate) fn parameters(layers: &[Layer], mut shape: Shape, prefix: &str, out: &mut Vec<Parameter>) -> Result<Shape, Error> {
+    for (index, layer) in layers.iter().enumerate() {
+        let mut add = |leaf: &str, shape: Vec<usize>| out.push(Parameter { name: format!("{prefix}{index}.{leaf}"), shape });
+        match layer {
+            Layer::Conv2d { filters, window: Window { size: [rows, columns], .. }, groups } => {
+                add("weight", vec![*filters, shape.channels / (*groups).max(1), *rows, *columns]);
+                add("bias", vec![*filters]);
+            }
+            Layer::Linear { features } => {
+                add("weight", vec![*features, shape.channels]);
+                add("bias", vec![*features]);
+            }
+            Layer::BatchNorm { .. } => NORM_LEAVES.iter().for_each(|leaf| add(leaf, vec![shape.channels])),
+            Layer::Residual { body, shortcut } => {
+                parameters(body, shape, &format!("{prefix}{index}.body."), out)?;
+                parameters(shortcut, shape, &format!("{prefix}{index}.shortcut."), out)?;
+            }
+            _ => {}
+        }
+        shape = layer.output(shape).map_err(|reason| Error::Architecture { index, reason })?;
+    }
+    Ok(shape)
+}
+
+const NORM_LEAVES: [&str; 4] = ["weight", "bias", "running_mean", "running_var"];
+
+/// Turns named host tensors, already checked against [`parameters`], into nodes on a device.
+pub(crate) struct Builder<'a> {
+    pub(crate) tensors: BTreeMap<String, HostTensor>,
+    pub(crate) device: &'a Device,
+    /// Parameters get ids by position, so that an optimiser's saved state finds them again.
+    pub(crate) next_id: u64,
+}
+
+impl Builder<'_> {
+    pub(crate) fn nodes(&mut self, layers: &[Layer], prefix: &str) -> Result<Vec<Node>, Error> {
+        layers.iter().enumerate().map(|(index, layer)| self.node(layer, &format!("{prefix}{index}."))).collect()
+    }
+
+    fn node(&mut self, layer: &Layer, path: &str) -> Result<Node, Error> {
+        Ok(match layer {
+            Layer::Conv2d { .. } => Node::Conv(Kernel { weight: self.param(path, "weight")?, bias: self.param(path, "bias")? }),
+            Layer::Linear { .. } => {
+                let weight = self.tensor::<2>(path, "weight")?.transpose();
+                Node::Linear(Matrix { weight: self.register(weight), bias: self.param(path, "bias")? })
+            }
+            Layer::BatchNorm { epsilon } => Node::Norm(self.norm(path, *epsilon)?),
+            Layer::Residual { body, shortcut } => Node::Residual(Branches {
+                body: self.nodes(body, &format!("{path}body."))?,
+                shortcut: self.nodes(shortcut, &format!("{path}shortcut."))?,
+            }),
+            _ => Node::Free(Free {}),
+        })
+    }
+
+    fn norm(&mut self, path: &str, epsilon: f64) -> Result<BatchNorm, Error> {
+        Ok(BatchNorm {
+            gamma: self.param(path, NORM_LEAVES[0])?,
+            beta: self.param(path, NORM_LEAVES[1])?,
+            training: Param::initialized(self.id(), Flag::new(true)),
+            running_mean: RunningState::with_id(self.id(), self.tensor(path, NORM_LEAVES[2])?),
+            running_var: RunningState::with_id(self.id(), self.tensor(path, NORM_LEAVES[3])?),
+            momentum: 0.1,
+            epsilon,
+        })
+    }
+
+    fn id(&mut self) -> ParamId {
+        self.next_id += 1;
+        ParamId::from(self.next_id)
+    }
+
+    fn param<const D: usize>(&mut self, path: &str, leaf: &str) -> Result<Param<Tensor<D>>, Error> {
+        let tensor = self.tensor(path, leaf)?;
+        Ok(self.register(tensor))
+    }
+
+    fn register<const D: usize>(&mut self, tensor: Tensor<D>) -> Param<Tensor<D>> {
+        let mut param = Param::from_tensor(tensor);
+        param.id = self.id();
+        param
+    }
+
+    fn tensor<const D: usize>(&mut self, path: &str, leaf: &str) -> Result<Tensor<D>, Error> {
+        let name = format!("{path}{leaf}");
+        let HostTensor { shape, values } = self.tensors.remove(&name).ok_or_else(|| Error::Keys { missing: vec![name], unknown: vec![] })?;
+        Ok(Tensor::from_data(TensorData::new(values, shape), self.device))
+    }
+}
+
+/// Copies the weights of `nodes` to the host under the names of [`parameters`].
+pub(crate) fn collect(nodes: &[Node], prefix: &str, out: &mut BTreeMap<String, HostTensor>) -> Result<(), Error> {
+    for (index, node) in nodes.iter().enumerate() {
+        let path = format!("{prefix}{index}.");
+        let mut put = |leaf: &str, tensor: HostTensor| out.insert(format!("{path}{leaf}"), tensor);
+        match node {
+            Node::Conv(Kernel { weight, bias }) => {
+                put("weight", host(weight.val())?);
+                put("bias", host(bias.val())?);
+            }
+            Node::Linear(Matrix { weight, bias }) => {
+                put("weight", host(weight.val().transpose())?);
+                put("bias", host(bias.val())?);
+            }
+            Node::Norm(norm) => {
+                let state = [norm.gamma.val(), norm.beta.val(), norm.running_mean.value_sync(), norm.running_var.value_sync()];
+                for (leaf, tensor) in NORM_LEAVES.iter().zip(state) {
+                    put(leaf, host(tensor)?);
+                }
+            }
+            Node::Residual(Branches { body, shortcut }) => {
+                collect(body, &format!("{path}body."), out)?;
+                collect(shortcut, &format!("{path}shortcut."), out)?;
+            }
+            Node::Free(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// A tensor's shape and values on the host.
+pub(crate) fn host<const D: usize>(tensor: Tensor<D>) -> Result<HostTensor, Error> {
+    let failed = |reason: String| Error::Execution { reason };
+    let shape = tensor.dims().to_vec();
+    let data = tensor.try_into_data().map_err(|error| failed(error.to_string()))?;
+    let values = data.convert::<f32>().into_vec().map_err(|error| failed(format!("{error:?}")))?;
+    Ok(HostTensor { shape, values })
+}
+
+/// Runs `layers` with the weights `nodes` on `x`, `[batch, channels, height, width]`. Shapes are checked before.
+pub(crate) fn run(layers: &[Layer], nodes: &[Node], mut x: Tensor<4>, pass: &mut Pass<'_>) -> Tensor<4> {
+    for (layer, node) in layers.iter().zip(nodes) {
+        x = step(layer, node, x, pass);
+    }
+    x
+}
+
+fn step(layer: &Layer, node: &Node, x: Tensor<4>, pass: &mut Pass<'_>) -> Tensor<4> {
+    match (layer, node) {
+        (Layer::Conv2d { window, groups, .. }, Node::Conv(kernel)) => {
+            let options = ConvOptions::new(window.stride, window.padding, [1, 1], *groups);
+            module::conv2d(x, kernel.weight.val(), Some(kernel.bias.val()), options)
+        }
+        (Layer::Linear { .. }, Node::Linear(matrix)) => {
+            let x = x.flatten::<2>(1, 3); // [batch, inputs]
+            let x = module::linear(x, matrix.weight.val(), Some(matrix.bias.val())); // [batch, features]
+            x.unsqueeze_dims(&[2, 3])
+        }
+        (_, Node::Norm(norm)) => norm.forward(x),
+        (Layer::Residual { body, shortcut }, Node::Residual(branches)) => {
+            let long = run(body, &branches.body, x.clone(), pass);
+            long + run(shortcut, &branches.shortcut, x, pass)
+        }
+        (Layer::SignalJoin(_), _) => match pass.signal.take() {
+            Some(signal) => Tensor::cat(vec![x, signal], 1),
+            None => x,
+        },
+        (Layer::Dropout { probability }, _) => match &mut pass.dropout {
+            Some(dropout) => dropout.apply(x, *probability),
+            None => x,
+        },
+        _ => fixed(layer, x),
+    }
+}
+
+fn fixed(layer: &Layer, x: Tensor<4>) -> Tensor<4> {
+    match layer {
+        Layer::Relu => relu(x),
+        Layer::Gelu => gelu(x),
+        Layer::Square => x.clone() * x,
+        Layer::MaxPool(window) => module::max_pool2d(x, max_pool(window)),
+        Layer::AvgPool(window) => module::avg_pool2d(x, avg_pool(window)),
+        Layer::GlobalAvgPool => module::adaptive_avg_pool2d(x, [1, 1]),
+        Layer::Flatten => x.flatten::<2>(1, 3).unsqueeze_dims(&[2, 3]), // [batch, c*h*w, 1, 1]
+        _ => x,
+    }
+}
+
+fn max_pool(window: &Window) -> MaxPoolOptions<2> {
+    let [rows, columns] = window.padding;
+    MaxPoolOptions { stride: window.stride, padding: [(rows, rows), (columns, columns)], ..MaxPoolOptions::new(window.size) }
+}
+
+fn avg_pool(window: &Window) -> AvgPoolOptions<2> {
+    let [rows, columns] = window.padding;
+    AvgPoolOptions { stride: window.stride, padding: [(rows, rows), (columns, columns)], ..AvgPoolOptions::new(window.size) }
+}

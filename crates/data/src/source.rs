@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use cifar::open as open_cifar;
 use folder::list as list_folder;
-pub(crate) use idx::{IdxImages, open as open_idx, read_split};
+pub(crate) use idx::{open as open_idx, read_split};
 pub(crate) use names::{Kind, by_name, is_image, split_name};
 
 use crate::{DataError, Pixels, Skipped};

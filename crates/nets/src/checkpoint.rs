@@ -1,8 +1,8 @@
 //! One safetensors file with a JSON manifest in its metadata.
 
 use crate::{Architecture, Device, Error, Network};
-use cleave_data::Preparation;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use cleave_data::{Glyphs, Preparation};
+use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -82,12 +82,21 @@ pub struct Checkpoint {
     pub card: ModelCard,
     /// The network.
     pub network: Network,
-    /// Digit images `[digits, images, rows, columns]`, where the signal is drawn with digits.
-    pub glyphs: Option<HostTensor>,
+    /// Digit images, where the signal is drawn with digits.
+    pub glyphs: Option<Glyphs>,
 }
 
-/// The name of the glyphs among the tensors.
-pub const GLYPHS: &str = "signal.glyphs";
+/// The name of the glyphs among the tensors: u8, `[digits, images, 28, 28]`.
+const GLYPHS: &str = "signal.glyphs";
+
+/// What a file holds besides its manifest.
+#[derive(Clone, Debug, Default)]
+pub struct Contents {
+    /// Weights by name, in PyTorch's layout.
+    pub tensors: BTreeMap<String, HostTensor>,
+    /// Digit images for the signal, the same number for each digit from 0 on.
+    pub glyphs: Option<Glyphs>,
+}
 
 impl Checkpoint {
     /// Writes the file; an old one stays until the new one is complete on disk.
@@ -95,9 +104,8 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Io`], [`Error::Execution`].
     pub fn save(&self, path: &Path) -> Result<(), Error> {
-        let mut tensors = self.network.tensors()?;
-        tensors.extend(self.glyphs.clone().map(|glyphs| (GLYPHS.to_owned(), glyphs)));
-        write_checkpoint(path, &tensors, &self.card)
+        let contents = Contents { tensors: self.network.tensors()?, glyphs: self.glyphs.clone() };
+        write_checkpoint(path, &contents, &self.card)
     }
 
     /// Reads a whole network onto `device`.
@@ -105,10 +113,9 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Io`], [`Error::Format`], [`Error::Version`], or what does not fit the architecture.
     pub fn load(path: &Path, device: &Device) -> Result<Self, Error> {
-        let (card, mut tensors) = read_checkpoint::<ModelCard>(path, Role::Whole)?;
-        let glyphs = tensors.remove(GLYPHS);
-        let network = Network::from_tensors(card.architecture.clone(), tensors, device)?;
-        Ok(Self { card, network, glyphs })
+        let (card, contents) = read_checkpoint::<ModelCard>(path, Role::Whole)?;
+        let network = Network::from_tensors(card.architecture.clone(), contents.tensors, device)?;
+        Ok(Self { card, network, glyphs: contents.glyphs })
     }
 }
 
@@ -116,12 +123,19 @@ impl Checkpoint {
 ///
 /// # Errors
 /// [`Error::Io`]; a file that stood at `path` is then still there, unchanged.
-pub fn write_checkpoint(path: &Path, tensors: &BTreeMap<String, HostTensor>, manifest: &impl Serialize) -> Result<(), Error> {
-    let bytes = encode(path, tensors, manifest)?;
+pub fn write_checkpoint(path: &Path, contents: &Contents, manifest: &impl Serialize) -> Result<(), Error> {
+    write_atomically(path, &encode(path, contents, manifest)?)
+}
+
+/// Writes a file to a temporary name in the same folder, syncs it and renames it.
+///
+/// # Errors
+/// [`Error::Io`]; a file that stood at `path` is then still there, unchanged.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let io = |source| Error::Io { action: "write", path: path.to_owned(), source };
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new().prefix(".cleave-").tempfile_in(folder).map_err(io)?;
-    file.write_all(&bytes).and_then(|()| file.as_file().sync_all()).map_err(io)?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(io)?;
     file.persist(path).map_err(|error| io(error.error))?;
     sync_folder(folder).map_err(io)
 }
@@ -131,15 +145,37 @@ fn sync_folder(folder: &Path) -> std::io::Result<()> {
     if cfg!(unix) { std::fs::File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
-fn encode(path: &Path, tensors: &BTreeMap<String, HostTensor>, manifest: &impl Serialize) -> Result<Vec<u8>, Error> {
+fn encode(path: &Path, contents: &Contents, manifest: &impl Serialize) -> Result<Vec<u8>, Error> {
     let format = |reason: String| Error::Format { path: path.to_owned(), reason };
     let manifest = serde_json::to_string(manifest).map_err(|error| format(error.to_string()))?;
-    let bytes: Vec<_> = tensors.iter().map(|(name, tensor)| (name, &tensor.shape, little_endian(&tensor.values))).collect();
-    let views: Result<Vec<_>, _> =
-        bytes.iter().map(|(name, shape, data)| Ok((name, TensorView::new(Dtype::F32, (*shape).clone(), data)?))).collect();
-    let views = views.map_err(|error: safetensors::SafeTensorError| format(error.to_string()))?;
+    let weights = contents.tensors.iter();
+    let mut entries: Vec<_> =
+        weights.map(|(name, tensor)| (name.as_str(), Dtype::F32, tensor.shape.clone(), little_endian(&tensor.values))).collect();
+    if let Some((shape, bytes)) = contents.glyphs.as_ref().map(glyph_bytes).transpose().map_err(&format)? {
+        entries.push((GLYPHS, Dtype::U8, shape, bytes));
+    }
+    let views = entries.iter().map(|(name, dtype, shape, bytes)| Ok((*name, TensorView::new(*dtype, shape.clone(), bytes)?)));
+    let views = views.collect::<Result<Vec<_>, SafeTensorError>>().map_err(|error| format(error.to_string()))?;
     let metadata = HashMap::from([(MANIFEST.to_owned(), manifest)]);
     safetensors::serialize(views, Some(metadata)).map_err(|error| format(error.to_string()))
+}
+
+/// Shape and bytes of as many images as every digit has.
+fn glyph_bytes(glyphs: &Glyphs) -> Result<(Vec<usize>, Vec<u8>), String> {
+    let digits = glyphs.digits();
+    let each = digits.iter().map(|&digit| glyphs.len(digit)).min().unwrap_or(0);
+    let bytes = glyphs.to_bytes(&digits, each).map_err(|error| error.to_string())?;
+    Ok((vec![digits.len(), each, Glyphs::SIDE, Glyphs::SIDE], bytes))
+}
+
+fn read_glyphs(view: &TensorView<'_>) -> Result<Glyphs, String> {
+    match (view.dtype(), view.shape()) {
+        (Dtype::U8, [digits, each, Glyphs::SIDE, Glyphs::SIDE]) => {
+            let digits: Vec<_> = (0..*digits).collect();
+            Glyphs::from_bytes(&digits, *each, view.data()).map_err(|error| error.to_string())
+        }
+        (dtype, shape) => Err(format!("its glyphs are {dtype:?} {shape:?}, expected U8 [digits, images, 28, 28]")),
+    }
 }
 
 fn little_endian(values: &[f32]) -> Vec<u8> {
@@ -150,7 +186,7 @@ fn little_endian(values: &[f32]) -> Vec<u8> {
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Format`] for a damaged, foreign or misused file; [`Error::Version`].
-pub fn read_checkpoint<M: DeserializeOwned>(path: &Path, role: Role) -> Result<(M, BTreeMap<String, HostTensor>), Error> {
+pub fn read_checkpoint<M: DeserializeOwned>(path: &Path, role: Role) -> Result<(M, Contents), Error> {
     let bytes = read(path)?;
     let format = |reason: String| Error::Format { path: path.to_owned(), reason };
     let text = manifest_of(path, &bytes)?;
@@ -160,8 +196,14 @@ pub fn read_checkpoint<M: DeserializeOwned>(path: &Path, role: Role) -> Result<(
     }
     let manifest = serde_json::from_str(&text).map_err(|error| format(format!("its manifest: {error}")))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| format(error.to_string()))?;
-    let tensors = file.iter().map(|(name, view)| Ok((name.to_owned(), host(name, &view)?)));
-    Ok((manifest, tensors.collect::<Result<_, Error>>()?))
+    let mut contents = Contents::default();
+    for (name, view) in file.iter() {
+        match name {
+            GLYPHS => contents.glyphs = Some(read_glyphs(&view).map_err(&format)?),
+            _ => drop(contents.tensors.insert(name.to_owned(), host(name, &view)?)),
+        }
+    }
+    Ok((manifest, contents))
 }
 
 /// Reads the header and the manifest of a file of any role, without its tensors.

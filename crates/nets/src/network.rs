@@ -1,7 +1,7 @@
 //! An architecture with weights.
 
 use crate::node::{self, Builder, Parameter};
-use crate::{Architecture, Error, HostTensor, Layer, Node, Shape};
+use crate::{Architecture, Error, HostTensor, Node, Shape};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::{Rng, RngExt, SeedableRng};
@@ -181,9 +181,9 @@ impl Network {
         &self.nodes
     }
 
-    /// Puts back what an optimiser returned for [`Network::nodes`].
-    pub fn set_nodes(&mut self, nodes: Vec<Node>) {
-        self.nodes = nodes;
+    /// Replaces the weights by what an optimiser makes of them.
+    pub fn update(&mut self, step: impl FnOnce(Vec<Node>) -> Vec<Node>) {
+        self.nodes = step(std::mem::take(&mut self.nodes));
     }
 
     fn check_input(&self, x: &Tensor<4>, signal: Option<&Tensor<4>>) -> Result<(), Error> {
@@ -267,8 +267,3 @@ fn check_tensor(parameter: &Parameter, tensor: &HostTensor) -> Result<(), Error>
     }
 }
 
-/// Whether `layer` draws random numbers or updates statistics while training.
-#[cfg(test)]
-fn is_random(layer: &Layer) -> bool {
-    matches!(layer, Layer::Dropout { .. })
-}

@@ -183,7 +183,7 @@ pub(crate) fn host<const D: usize>(tensor: Tensor<D>) -> Result<HostTensor, Erro
     let failed = |reason: String| Error::Execution { reason };
     let shape = tensor.dims().to_vec();
     let data = tensor.try_into_data().map_err(|error| failed(error.to_string()))?;
-    let values = data.convert::<f32>().into_vec().map_err(|error| failed(format!("{error:?}")))?;
+    let values = data.convert::<f32>().try_into_vec().map_err(|error| failed(format!("{error:?}")))?;
     Ok(HostTensor { shape, values })
 }
 

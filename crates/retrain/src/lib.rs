@@ -1,1 +1,18 @@
-//! Secret signals, relabelling and training loops
+//! Secret signals, relabelling and training (sun2019, Sections 5.3 and 6).
+//!
+//! ```text
+//! Network ──join_signal(k)──▶ Network with a join ──Trainer::run──▶ retrained Network ──evaluate──▶ average accuracy
+//!                                    ▲                                                  (Eq. 11)
+//!            SignalSource: a fresh signal a sample and epoch, drawn as a digit or a plane
+//! ```
+//!
+//! The same [`SignalSource`] draws for the trainer, who seeds it, and for a client, who takes the
+//! operating system's generator. Nothing here knows where the network will be cut.
+
+mod error;
+mod join;
+mod signal;
+
+pub use error::Error;
+pub use join::{JoinSettings, join_signal};
+pub use signal::{SignalSource, mask, relabel, unmask, unmask_scores};

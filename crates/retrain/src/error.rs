@@ -1,0 +1,75 @@
+//! What can go wrong while training.
+
+use std::path::PathBuf;
+
+/// Errors of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// From the network.
+    #[error(transparent)]
+    Network(#[from] cleave_nets::Error),
+    /// From the data.
+    #[error(transparent)]
+    Data(#[from] cleave_data::DataError),
+    /// A setting outside its range.
+    #[error("{name} is {value}, expected {expected}")]
+    Setting {
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// Labels and outputs do not agree.
+    #[error("the data has {data} classes and the network {network} outputs; take the same number on both sides")]
+    Classes {
+        /// Classes of the data.
+        data: usize,
+        /// Outputs of the network.
+        network: usize,
+    },
+    /// The signal is drawn with digits and a digit has no image.
+    #[error("there is no image of the digit {digit}; give glyphs of the digits 0 to {last}")]
+    Glyphs {
+        /// The digit without an image.
+        digit: usize,
+        /// The last digit needed.
+        last: usize,
+    },
+    /// The loss is no number any more.
+    #[error("the loss became {loss} at step {step}; take a lower learning rate or clip the gradients")]
+    Diverged {
+        /// The step.
+        step: usize,
+        /// NaN or an infinity.
+        loss: f32,
+    },
+    /// A saved state belongs to other settings.
+    #[error("{} was saved with other settings ({difference}); resume with the old ones or remove the folder", .path.display())]
+    OtherRun {
+        /// The state.
+        path: PathBuf,
+        /// The first setting that differs, old against new.
+        difference: String,
+    },
+    /// A saved state cannot be read.
+    #[error("{} cannot be resumed from: {reason}", .path.display())]
+    State {
+        /// The state.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The operating system refused.
+    #[error("cannot {action} {}: {source}", .path.display())]
+    Io {
+        /// "read", "write", ...
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Its reason.
+        source: std::io::Error,
+    },
+}

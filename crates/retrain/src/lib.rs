@@ -9,10 +9,15 @@
 //! The same [`SignalSource`] draws for the trainer, who seeds it, and for a client, who takes the
 //! operating system's generator. Nothing here knows where the network will be cut.
 
+mod accuracy;
 mod error;
 mod join;
 mod signal;
+mod state;
+mod train;
 
+pub use accuracy::{Evaluation, average_accuracy, evaluate};
 pub use error::Error;
 pub use join::{JoinSettings, join_signal};
 pub use signal::{SignalSource, mask, relabel, unmask, unmask_scores};
+pub use train::{Curriculum, Measurement, Observer, Outcome, TrainSettings, Trainer};

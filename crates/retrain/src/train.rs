@@ -1,0 +1,367 @@
+//! The training loop, for a base network and for retraining alike.
+
+use crate::accuracy::{frozen_features, to_device};
+use crate::{Error, SignalSource, evaluate, relabel, state};
+use burn::nn::loss::{CrossEntropyLoss, CrossEntropyLossConfig};
+use burn::optim::decay::WeightDecayConfig;
+use burn::optim::momentum::MomentumConfig;
+use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::tensor::{Int, Tensor, TensorData};
+use cleave_data::{Augmentation, Batch, Loader};
+use cleave_nets::{Dropout, Network, Pass};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::time::Instant;
+
+/// How fast signals other than 0 come in.
+///
+/// The share of samples with a random signal rises from `start` to all of them over the first `span`
+/// of the steps; the rest carry signal 0. A `span` of 0 turns it off.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Curriculum {
+    /// Share of samples with a random signal at step 0.
+    pub start: f32,
+    /// Share of the steps over which it rises to 1.
+    pub span: f32,
+}
+
+impl Default for Curriculum {
+    fn default() -> Self {
+        Self { start: 0.1, span: 0.0 }
+    }
+}
+
+impl Curriculum {
+    /// Share of samples with a random signal at `progress`, the share of steps done.
+    pub fn share(&self, progress: f32) -> f32 {
+        if self.span <= 0.0 { 1.0 } else { (self.start + (1.0 - self.start) * progress / self.span).clamp(0.0, 1.0) }
+    }
+}
+
+/// Settings of a training run; the defaults are those of sun2019's Table 1.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TrainSettings {
+    /// Batches to train on.
+    pub steps: usize,
+    /// Images a batch; the loader cuts them.
+    pub batch: usize,
+    /// Learning rate at step 0.
+    pub learning_rate: f64,
+    /// The rate at step t is `learning_rate · (1 − t/steps)^power`.
+    pub power: f64,
+    /// Momentum, without dampening.
+    pub momentum: f64,
+    /// L2 weight decay; 0 for none.
+    pub weight_decay: f32,
+    /// Seed of signals and dropout; the loader has its own.
+    pub seed: u64,
+    /// How signals come in.
+    pub curriculum: Curriculum,
+    /// Random changes to the images, for the record; the loader applies them.
+    pub augmentation: Augmentation,
+    /// Steps between measurements of loss and accuracy.
+    pub log_every: usize,
+    /// Steps between evaluations; 0 for none before the end.
+    pub eval_every: usize,
+    /// Steps between saved states.
+    pub save_every: usize,
+}
+
+impl Default for TrainSettings {
+    fn default() -> Self {
+        Self {
+            steps: 5000,
+            batch: 16,
+            learning_rate: 0.001,
+            power: 0.9,
+            momentum: 0.9,
+            weight_decay: 5e-4,
+            seed: 0,
+            curriculum: Curriculum::default(),
+            augmentation: Augmentation::default(),
+            log_every: 50,
+            eval_every: 0,
+            save_every: 1000,
+        }
+    }
+}
+
+impl TrainSettings {
+    fn check(&self) -> Result<(), Error> {
+        let positive = [("steps", self.steps), ("batch", self.batch), ("log_every", self.log_every), ("save_every", self.save_every)];
+        if let Some((name, value)) = positive.into_iter().find(|(_, value)| *value == 0) {
+            return Err(Error::Setting { name, value: value.to_string(), expected: "at least 1" });
+        }
+        let rate = self.learning_rate;
+        if !rate.is_finite() || rate <= 0.0 {
+            return Err(Error::Setting { name: "learning_rate", value: rate.to_string(), expected: "a number above 0" });
+        }
+        if !(0.0..1.0).contains(&self.momentum) {
+            return Err(Error::Setting { name: "momentum", value: self.momentum.to_string(), expected: "0 up to, not including, 1" });
+        }
+        Ok(())
+    }
+
+    fn optimizer(&self) -> ModuleOptimizer {
+        let momentum = MomentumConfig::new().with_momentum(self.momentum).with_dampening(0.0);
+        let decay = (self.weight_decay > 0.0).then(|| WeightDecayConfig::new(self.weight_decay));
+        SgdConfig::new().with_momentum(Some(momentum)).with_weight_decay(decay).init()
+    }
+
+    fn rate(&self, step: usize) -> f64 {
+        self.learning_rate * (1.0 - step as f64 / self.steps as f64).powf(self.power)
+    }
+}
+
+/// What was measured at a step.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Measurement {
+    /// Steps done.
+    pub step: usize,
+    /// Steps in all.
+    pub steps: usize,
+    /// Passes over the data done.
+    pub epoch: usize,
+    /// Mean loss since the last measurement.
+    pub loss: f32,
+    /// Share of right (masked) labels on the training batches since the last measurement.
+    pub train_accuracy: f64,
+    /// Accuracy after unmasking on the validation set, where it was evaluated.
+    pub accuracy: Option<f64>,
+    /// The current learning rate.
+    pub learning_rate: f64,
+    /// Training images a second since the last measurement.
+    pub images_per_second: f64,
+    /// Seconds trained, over all interruptions.
+    pub seconds: f64,
+}
+
+/// Watches a training run and may stop it.
+pub trait Observer {
+    /// A measurement was made.
+    fn measured(&mut self, measurement: &Measurement);
+    /// A step was done.
+    fn stepped(&mut self, _step: usize) {}
+    /// Asked before each step: whether to stop here and save.
+    fn stop(&self) -> bool {
+        false
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All steps are done.
+    Finished,
+    /// The observer stopped it; the state is saved where a folder was given.
+    Interrupted,
+}
+
+/// Trains the layers of a network from some point on.
+pub struct Trainer {
+    frozen: Option<Network>,
+    trained: Network,
+    source: Option<SignalSource>,
+    train: Loader,
+    validation: Option<Loader>,
+    settings: TrainSettings,
+    optimizer: ModuleOptimizer,
+    loss: CrossEntropyLoss,
+    step: usize,
+    seconds: f64,
+}
+
+/// Sums since the last measurement.
+struct Window {
+    loss: f32,
+    right: usize,
+    images: usize,
+    steps: usize,
+    since: Instant,
+}
+
+impl Window {
+    fn start() -> Self {
+        Self { loss: 0.0, right: 0, images: 0, steps: 0, since: Instant::now() }
+    }
+}
+
+impl Trainer {
+    /// A run over `train` that leaves the first `preserved` numbered layers as they are.
+    ///
+    /// # Errors
+    /// [`Error::Classes`] when data and network disagree; [`Error::Setting`]; [`Error::Network`].
+    pub fn new(
+        network: &Network,
+        preserved: usize,
+        source: Option<SignalSource>,
+        train: Loader,
+        validation: Option<Loader>,
+        settings: TrainSettings,
+    ) -> Result<Self, Error> {
+        settings.check()?;
+        let (data, outputs) = (train.dataset().classes().len(), network.output().values());
+        if data != outputs {
+            return Err(Error::Classes { data, network: outputs });
+        }
+        let layers = network.architecture().layers.len();
+        let start = network.architecture().numbered_layer(preserved + 1)?.range.start;
+        let frozen = (start > 0).then(|| network.slice(0..start)).transpose()?;
+        let trained = network.slice(start..layers)?.trainable();
+        let loss = CrossEntropyLossConfig::new().init(trained.device());
+        let optimizer = settings.optimizer();
+        Ok(Self { frozen, trained, source, train, validation, settings, optimizer, loss, step: 0, seconds: 0.0 })
+    }
+
+    /// Goes on from the state in `folder`.
+    ///
+    /// # Errors
+    /// [`Error::OtherRun`] when it belongs to other settings; [`Error::State`] when it cannot be read.
+    pub fn resume(mut self, folder: &Path) -> Result<Self, Error> {
+        let network = self.trained.frozen();
+        let (network, optimizer, progress) = state::load(folder, &network, self.settings.optimizer(), &self.settings)?;
+        self.trained = network.trainable();
+        (self.optimizer, self.step, self.seconds) = (optimizer, progress.step, progress.seconds);
+        Ok(self)
+    }
+
+    /// Whether `folder` holds a state to resume from.
+    pub fn can_resume(folder: &Path) -> bool {
+        state::path(folder).exists()
+    }
+
+    /// Steps done.
+    pub const fn step(&self) -> usize {
+        self.step
+    }
+
+    /// The network as it is now, frozen layers included.
+    ///
+    /// # Errors
+    /// [`Error::Network`].
+    pub fn network(&self) -> Result<Network, Error> {
+        let trained = self.trained.frozen();
+        Ok(match &self.frozen {
+            Some(frozen) => frozen.followed_by(&trained)?,
+            None => trained,
+        })
+    }
+
+    /// Trains until all steps are done or the observer says stop; saves its state in `folder`.
+    ///
+    /// A run that was stopped and resumed ends with the same weights as one that was not.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`]; [`Error::Data`]; [`Error::Network`]; [`Error::Io`] when the state cannot be saved.
+    pub fn run(&mut self, folder: Option<&Path>, observer: &mut dyn Observer) -> Result<Outcome, Error> {
+        let mut window = Window::start();
+        while self.step < self.settings.steps {
+            let per_epoch = self.train.batches().max(1);
+            let (epoch, first) = (self.step / per_epoch, self.step % per_epoch);
+            for batch in self.train.epoch_from(epoch as u64, first)? {
+                if observer.stop() {
+                    self.seconds += window.since.elapsed().as_secs_f64();
+                    self.save(folder)?;
+                    return Ok(Outcome::Interrupted);
+                }
+                self.advance(batch?, &mut window)?;
+                observer.stepped(self.step);
+                self.after_step(&mut window, folder, observer)?;
+                if self.step == self.settings.steps {
+                    break;
+                }
+            }
+        }
+        Ok(Outcome::Finished)
+    }
+
+    fn after_step(&mut self, window: &mut Window, folder: Option<&Path>, observer: &mut dyn Observer) -> Result<(), Error> {
+        let due = |every: usize| every > 0 && self.step.is_multiple_of(every);
+        let last = self.step == self.settings.steps;
+        let evaluates = self.validation.is_some() && (due(self.settings.eval_every) || last);
+        let saves = due(self.settings.save_every) && !last;
+        if due(self.settings.log_every) || evaluates || last {
+            let measurement = self.measure(window, evaluates)?;
+            observer.measured(&measurement);
+            *window = Window::start();
+        }
+        if saves { self.save(folder) } else { Ok(()) }
+    }
+
+    fn save(&self, folder: Option<&Path>) -> Result<(), Error> {
+        match folder {
+            Some(folder) => {
+                state::save(folder, &self.trained.frozen(), &self.optimizer, &self.settings, self.step, self.seconds)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn measure(&mut self, window: &Window, evaluates: bool) -> Result<Measurement, Error> {
+        let elapsed = window.since.elapsed().as_secs_f64();
+        self.seconds += elapsed;
+        let accuracy = match (&self.validation, evaluates) {
+            (Some(loader), true) => {
+                Some(evaluate(&self.network()?, self.source.as_ref(), loader, 1, self.settings.seed)?.accuracy())
+            }
+            _ => None,
+        };
+        Ok(Measurement {
+            step: self.step,
+            steps: self.settings.steps,
+            epoch: self.step / self.train.batches().max(1),
+            loss: window.loss / window.steps.max(1) as f32,
+            train_accuracy: window.right as f64 / window.images.max(1) as f64,
+            accuracy,
+            learning_rate: self.settings.rate(self.step.saturating_sub(1)),
+            images_per_second: window.images as f64 / elapsed.max(1e-9),
+            seconds: self.seconds,
+        })
+    }
+
+    /// One step of stochastic gradient descent.
+    fn advance(&mut self, batch: Batch, window: &mut Window) -> Result<(), Error> {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.settings.seed ^ (self.step as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let (signal, targets) = self.signal(&batch.labels, &mut rng)?;
+        let images = batch.labels.len();
+        let x = frozen_features(self.frozen.as_ref(), to_device(&self.trained, batch.images, batch.shape))?.autodiff();
+        let mut dropout = Dropout::seeded(rng.random());
+        let scores = self.trained.forward(x, Pass { signal, dropout: Some(&mut dropout) })?.flatten::<2>(1, 3); // [batch, classes]
+        let answers: Tensor<1, Int> = scores.clone().detach().argmax(1).flatten(0, 1);
+        let goal = Tensor::<1, Int>::from_data(TensorData::new(targets, [images]), self.trained.device());
+        let right = answers.equal(goal.clone()).int().sum().into_scalar::<i64>();
+        let loss = self.loss.forward(scores, goal);
+        let value = loss.clone().into_scalar::<f32>();
+        if !value.is_finite() {
+            return Err(Error::Diverged { step: self.step, loss: value });
+        }
+        let mut gradients = loss.backward();
+        let gradients = GradientsParams::from_module(&mut gradients, self.trained.nodes());
+        let (rate, optimizer) = (self.settings.rate(self.step), &mut self.optimizer);
+        self.trained.update(|nodes| optimizer.step(rate, nodes, gradients));
+        self.step += 1;
+        window.loss += value;
+        window.right += usize::try_from(right).unwrap_or(0);
+        window.images += images;
+        window.steps += 1;
+        Ok(())
+    }
+
+    /// A fresh signal for each image, `[batch, 1, height, width]`, and the masked labels.
+    fn signal(&self, labels: &[usize], rng: &mut ChaCha8Rng) -> Result<(Option<Tensor<4>>, Vec<i64>), Error> {
+        let as_targets = |labels: Vec<usize>| labels.into_iter().map(|label| label as i64).collect();
+        let (Some(source), Some(shape)) = (&self.source, self.trained.signal_shape()) else {
+            return Ok((None, as_targets(labels.to_vec())));
+        };
+        let share = self.settings.curriculum.share(self.step as f32 / self.settings.steps as f32);
+        let mut signals = source.draw(labels.len(), rng);
+        signals.iter_mut().filter(|_| rng.random::<f32>() >= share).for_each(|signal| *signal = 0);
+        let planes = source.planes(&signals, rng)?;
+        let planes = to_device(&self.trained, planes, [labels.len(), 1, shape.height, shape.width]).autodiff();
+        Ok((Some(planes), as_targets(relabel(source.spec(), labels, &signals))))
+    }
+}

@@ -211,7 +211,9 @@ impl Trainer {
         let layers = network.architecture().layers.len();
         let start = network.architecture().numbered_layer(preserved + 1)?.range.start;
         let frozen = (start > 0).then(|| network.slice(0..start)).transpose()?;
-        let trained = network.slice(start..layers)?.trainable();
+        // Built anew, so that its parameters are numbered from its own first layer, as they are on resuming.
+        let trained = network.slice(start..layers)?;
+        let trained = Network::from_tensors(trained.architecture().clone(), trained.tensors()?, network.device())?.trainable();
         let loss = CrossEntropyLossConfig::new().init(trained.device());
         let optimizer = settings.optimizer();
         Ok(Self { frozen, trained, source, train, validation, settings, optimizer, loss, step: 0, seconds: 0.0 })

@@ -101,7 +101,8 @@ impl Builder<'_> {
         Ok(match layer {
             Layer::Conv2d { .. } => Node::Conv(Kernel { weight: self.param(path, "weight")?, bias: self.param(path, "bias")? }),
             Layer::Linear { .. } => {
-                let weight = self.tensor::<2>(path, "weight")?.transpose();
+                let weight = transposed(self.host(path, "weight")?);
+                let weight = self.upload(weight);
                 Node::Linear(Matrix { weight: self.register(weight), bias: self.param(path, "bias")? })
             }
             Layer::BatchNorm { epsilon } => Node::Norm(self.norm(path, *epsilon)?),
@@ -142,10 +143,27 @@ impl Builder<'_> {
     }
 
     fn tensor<const D: usize>(&mut self, path: &str, leaf: &str) -> Result<Tensor<D>, Error> {
-        let name = format!("{path}{leaf}");
-        let HostTensor { shape, values } = self.tensors.remove(&name).ok_or_else(|| Error::Keys { missing: vec![name], unknown: vec![] })?;
-        Ok(Tensor::from_data(TensorData::new(values, shape), self.device))
+        let tensor = self.host(path, leaf)?;
+        Ok(self.upload(tensor))
     }
+
+    fn host(&mut self, path: &str, leaf: &str) -> Result<HostTensor, Error> {
+        let name = format!("{path}{leaf}");
+        self.tensors.remove(&name).ok_or_else(|| Error::Keys { missing: vec![name], unknown: vec![] })
+    }
+
+    fn upload<const D: usize>(&self, HostTensor { shape, values }: HostTensor) -> Tensor<D> {
+        Tensor::from_data(TensorData::new(values, shape), self.device)
+    }
+}
+
+/// `[features, inputs]` as `[inputs, features]`, moved in memory: burn rounds differently over a strided view, and a
+/// run that is resumed from a file must go on exactly.
+fn transposed(HostTensor { shape, values }: HostTensor) -> HostTensor {
+    let (rows, columns) = (shape[0], shape[1]);
+    let moved = (0..columns).flat_map(|column| (0..rows).map(move |row| (row, column)));
+    let values = moved.map(|(row, column)| values[row * columns + column]).collect();
+    HostTensor { shape: vec![columns, rows], values }
 }
 
 /// Copies the weights of `nodes` to the host under the names of [`parameters`].

@@ -2,10 +2,7 @@
 //! tests which read it report themselves as ignored where it is absent.
 
 fn main() {
-    let mut lines = vec![
-        "cargo:rerun-if-env-changed=CLEAVE_DATA",
-        "cargo:rustc-check-cfg=cfg(real_data)",
-    ];
+    let mut lines = vec!["cargo:rerun-if-env-changed=CLEAVE_DATA", "cargo:rustc-check-cfg=cfg(real_data)"];
     if std::env::var_os("CLEAVE_DATA").is_some_and(|folder| !folder.is_empty()) {
         lines.push("cargo:rustc-cfg=real_data");
     }

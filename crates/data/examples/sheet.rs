@@ -8,9 +8,7 @@ fn main() -> Result<(), DataError> {
     let folder = std::path::Path::new(&folder);
     let digits: Vec<usize> = (0..10).collect();
     let glyphs = Glyphs::drawn(1, &digits, 16)?;
-    let tiles = digits
-        .iter()
-        .flat_map(|&digit| (0..16).map(move |index| (digit, index)));
+    let tiles = digits.iter().flat_map(|&digit| (0..16).map(move |index| (digit, index)));
     let tiles: Result<Vec<Pixels>, _> = tiles.map(|(d, i)| glyphs.pixels(d, i)).collect();
     sheet(&tiles?, 16)?.save_png(folder.join("glyphs.png"))?;
     let shapes = Shapes::new(8, 48, 1)?.dataset("train", 128);

@@ -27,11 +27,7 @@ pub struct Augmentation {
 impl Augmentation {
     /// Moves by up to `shift` pixels over repeated borders, and mirrors every other image.
     pub fn shift_and_flip(shift: usize) -> Self {
-        Self {
-            shift,
-            enlarge: false,
-            flip: 0.5,
-        }
+        Self { shift, enlarge: false, flip: 0.5 }
     }
 
     /// Checks the settings.
@@ -44,11 +40,7 @@ impl Augmentation {
         if shift <= LARGEST_SHIFT && (0.0..=1.0).contains(&flip) {
             return Ok(());
         }
-        Err(DataError::Augmentation {
-            shift,
-            limit: LARGEST_SHIFT,
-            flip,
-        })
+        Err(DataError::Augmentation { shift, limit: LARGEST_SHIFT, flip })
     }
 
     /// Pixels by which each side of the fitted image exceeds the prepared one.
@@ -56,13 +48,7 @@ impl Augmentation {
         if self.enlarge { 2 * self.shift } else { 0 }
     }
 
-    pub(crate) fn view(
-        &self,
-        preparation: &Preparation,
-        seed: u64,
-        epoch: u64,
-        sample: u64,
-    ) -> View {
+    pub(crate) fn view(&self, preparation: &Preparation, seed: u64, epoch: u64, sample: u64) -> View {
         let mut rng = rng_for(Purpose::Augment, seed, epoch, sample);
         let reach = self.shift as i32;
         let base = if self.enlarge { self.shift as isize } else { 0 };

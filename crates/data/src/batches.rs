@@ -55,20 +55,12 @@ impl Default for LoadOptions {
 impl LoadOptions {
     /// Shuffled batches for training.
     pub fn training(batch_size: usize, seed: u64) -> Self {
-        Self {
-            batch_size,
-            shuffle: true,
-            seed,
-            ..Self::default()
-        }
+        Self { batch_size, shuffle: true, seed, ..Self::default() }
     }
 
     /// Batches in the order of the dataset, for evaluation.
     pub fn evaluation(batch_size: usize) -> Self {
-        Self {
-            batch_size,
-            ..Self::default()
-        }
+        Self { batch_size, ..Self::default() }
     }
 }
 
@@ -145,11 +137,7 @@ impl Loader {
     ///
     /// [`DataError::EmptyBatch`], and those of [`Preparation::validate`] and
     /// [`Augmentation::validate`].
-    pub fn new(
-        dataset: Dataset,
-        preparation: Preparation,
-        options: LoadOptions,
-    ) -> Result<Self, DataError> {
+    pub fn new(dataset: Dataset, preparation: Preparation, options: LoadOptions) -> Result<Self, DataError> {
         preparation.validate()?;
         options.augmentation.unwrap_or_default().validate()?;
         if options.batch_size == 0 {
@@ -163,9 +151,7 @@ impl Loader {
             preparation,
             options,
         };
-        Ok(Self {
-            shared: Arc::new(shared),
-        })
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// The dataset.
@@ -258,11 +244,7 @@ impl Shared {
             match self.fitted(index) {
                 Ok(image) => self.push(&mut batch, epoch, index, &image),
                 Err(error) if self.dataset.is_strict() => return Err(error),
-                Err(error) => batch.faults.add(Fault {
-                    index,
-                    name: self.dataset.name(index),
-                    error: Arc::new(error),
-                }),
+                Err(error) => batch.faults.add(Fault { index, name: self.dataset.name(index), error: Arc::new(error) }),
             }
         }
         Ok(batch)
@@ -277,9 +259,7 @@ impl Shared {
         let values: usize = self.preparation.shape().iter().product();
         batch.images.resize(start + values, 0.0);
         self.table.write(image, view, &mut batch.images[start..]);
-        batch
-            .labels
-            .push(self.dataset.label(index).unwrap_or_default());
+        batch.labels.push(self.dataset.label(index).unwrap_or_default());
         batch.indices.push(index);
         batch.shape[0] += 1;
     }
@@ -290,10 +270,7 @@ impl Shared {
             return Ok(image);
         }
         let margin = self.options.augmentation.unwrap_or_default().margin();
-        let (height, width) = (
-            self.preparation.height + margin,
-            self.preparation.width + margin,
-        );
+        let (height, width) = (self.preparation.height + margin, self.preparation.width + margin);
         let decoded = self.dataset.decode(index)?;
         let image = Arc::new(self.preparation.resize(&decoded, height, width)?);
         self.cache.put(index, &image);

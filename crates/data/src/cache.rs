@@ -15,11 +15,7 @@ pub(crate) struct PixelCache {
 impl PixelCache {
     pub(crate) fn new(len: usize, limit: usize) -> Self {
         let slots = if limit == 0 { 0 } else { len };
-        Self {
-            slots: (0..slots).map(|_| OnceLock::new()).collect(),
-            used: AtomicUsize::new(0),
-            limit,
-        }
+        Self { slots: (0..slots).map(|_| OnceLock::new()).collect(), used: AtomicUsize::new(0), limit }
     }
 
     pub(crate) fn get(&self, index: usize) -> Option<Arc<Pixels>> {

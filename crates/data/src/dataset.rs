@@ -4,9 +4,7 @@ use std::sync::Arc;
 use rand::seq::SliceRandom;
 
 use crate::draw::{Purpose, rng_for};
-use crate::source::{
-    Encoded, Found, Raw, RawNames, Sample, Source, by_name, open_cifar, open_idx, split_name,
-};
+use crate::source::{Encoded, Found, Raw, RawNames, Sample, Source, by_name, open_cifar, open_idx, split_name};
 use crate::{DataError, Pixels, Skipped};
 
 /// The encoded images of a gzipped tar that are held in memory, in bytes, unless told otherwise.
@@ -78,10 +76,7 @@ impl Default for OpenOptions {
 impl OpenOptions {
     /// The default options for one split.
     pub fn split(name: impl Into<String>) -> Self {
-        Self {
-            split: Some(name.into()),
-            ..Self::default()
-        }
+        Self { split: Some(name.into()), ..Self::default() }
     }
 }
 
@@ -110,10 +105,7 @@ impl Dataset {
     /// [`DataError::LabelRange`], [`DataError::ArchiveCut`] or [`DataError::TooLarge`].
     pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self, DataError> {
         let path = path.as_ref();
-        let dataset = Self {
-            strict: options.strict,
-            ..Self::from_found(find(path, options)?)
-        };
+        let dataset = Self { strict: options.strict, ..Self::from_found(find(path, options)?) };
         let split = match &options.split {
             Some(split) => dataset.in_split(split)?,
             None => dataset,
@@ -138,28 +130,14 @@ impl Dataset {
     ///
     /// [`DataError::LabelCount`] when there are not as many labels as images,
     /// [`DataError::LabelRange`] for a label without a class.
-    pub fn from_pixels(
-        name: &str,
-        classes: &[&str],
-        images: Vec<Pixels>,
-        labels: &[usize],
-    ) -> Result<Self, DataError> {
+    pub fn from_pixels(name: &str, classes: &[&str], images: Vec<Pixels>, labels: &[usize]) -> Result<Self, DataError> {
         let (path, classes_len) = (name.into(), classes.len());
         if images.len() != labels.len() {
             let (images, labels) = (images.len(), labels.len());
-            return Err(DataError::LabelCount {
-                path,
-                images,
-                labels,
-            });
+            return Err(DataError::LabelCount { path, images, labels });
         }
         if let Some(record) = labels.iter().position(|&label| label >= classes_len) {
-            return Err(DataError::LabelRange {
-                path,
-                record,
-                label: labels[record],
-                classes: classes_len,
-            });
+            return Err(DataError::LabelRange { path, record, label: labels[record], classes: classes_len });
         }
         let names = RawNames::Numbered(name.to_owned());
         let source = Arc::new(Raw { names, images });
@@ -167,16 +145,8 @@ impl Dataset {
         Ok(Self::of_source(source, labels, classes))
     }
 
-    pub(crate) fn of_source(
-        source: Arc<dyn Source>,
-        labels: &[usize],
-        classes: Vec<String>,
-    ) -> Self {
-        let sample = |(at, &label)| Sample {
-            at,
-            label,
-            split: 0,
-        };
+    pub(crate) fn of_source(source: Arc<dyn Source>, labels: &[usize], classes: Vec<String>) -> Self {
+        let sample = |(at, &label)| Sample { at, label, split: 0 };
         Self::from_found(Found {
             source,
             samples: labels.iter().enumerate().map(sample).collect(),
@@ -239,9 +209,7 @@ impl Dataset {
     /// out of range.
     pub fn name(&self, index: usize) -> String {
         let sample = self.samples.get(index);
-        sample
-            .map(|sample| self.source.name(sample.at))
-            .unwrap_or_default()
+        sample.map(|sample| self.source.name(sample.at)).unwrap_or_default()
     }
 
     /// Decodes a sample.
@@ -253,8 +221,7 @@ impl Dataset {
     pub fn decode(&self, index: usize) -> Result<Pixels, DataError> {
         let len = self.len();
         let sample = self.samples.get(index);
-        self.source
-            .pixels(sample.ok_or(DataError::Index { index, len })?.at)
+        self.source.pixels(sample.ok_or(DataError::Index { index, len })?.at)
     }
 
     /// The samples of one split.
@@ -265,10 +232,8 @@ impl Dataset {
     pub fn in_split(&self, name: &str) -> Result<Self, DataError> {
         let wanted = split_name(name).unwrap_or(name);
         let split = self.splits.iter().position(|split| split == wanted);
-        let split = split.ok_or_else(|| DataError::NoSplit {
-            wanted: name.to_owned(),
-            available: self.splits.to_vec(),
-        })?;
+        let split =
+            split.ok_or_else(|| DataError::NoSplit { wanted: name.to_owned(), available: self.splits.to_vec() })?;
         Ok(self.keep(|sample| (sample.split == split).then_some(*sample)))
     }
 
@@ -281,10 +246,8 @@ impl Dataset {
         let mut labels = vec![None; self.classes.len()];
         for (label, class) in classes.iter().map(AsRef::as_ref).enumerate() {
             let old = self.classes.iter().position(|name| name == class);
-            let old = old.ok_or_else(|| DataError::NoClass {
-                wanted: class.to_owned(),
-                available: self.classes.to_vec(),
-            })?;
+            let old =
+                old.ok_or_else(|| DataError::NoClass { wanted: class.to_owned(), available: self.classes.to_vec() })?;
             if labels[old].replace(label).is_some() {
                 let class = class.to_owned();
                 return Err(DataError::RepeatedClass { class });
@@ -294,10 +257,7 @@ impl Dataset {
             let label = labels[sample.label]?;
             Some(Sample { label, ..*sample })
         };
-        Ok(Self {
-            classes: classes.iter().map(|c| c.as_ref().to_owned()).collect(),
-            ..self.keep(relabelled)
-        })
+        Ok(Self { classes: classes.iter().map(|c| c.as_ref().to_owned()).collect(), ..self.keep(relabelled) })
     }
 
     /// At most `most` samples a class, drawn with `seed`; their order is kept.
@@ -314,10 +274,7 @@ impl Dataset {
         }
         kept.sort_unstable();
         let samples = kept.into_iter().map(|index| self.samples[index]).collect();
-        Self {
-            samples,
-            ..self.clone()
-        }
+        Self { samples, ..self.clone() }
     }
 
     /// The samples at `indices`, in this order.
@@ -332,10 +289,7 @@ impl Dataset {
             sample.ok_or(DataError::Index { index, len })
         };
         let samples = indices.iter().map(sample).collect::<Result<_, _>>()?;
-        Ok(Self {
-            samples,
-            ..self.clone()
-        })
+        Ok(Self { samples, ..self.clone() })
     }
 
     fn from_found(found: Found) -> Self {
@@ -350,17 +304,12 @@ impl Dataset {
     }
 
     fn keep(&self, choose: impl Fn(&Sample) -> Option<Sample>) -> Self {
-        Self {
-            samples: self.samples.iter().filter_map(choose).collect(),
-            ..self.clone()
-        }
+        Self { samples: self.samples.iter().filter_map(choose).collect(), ..self.clone() }
     }
 }
 
 fn find(path: &Path, options: &OpenOptions) -> Result<Found, DataError> {
-    let unknown = || DataError::UnknownLayout {
-        path: path.to_owned(),
-    };
+    let unknown = || DataError::UnknownLayout { path: path.to_owned() };
     match options.layout {
         Layout::MnistIdx => return open_idx(path)?.ok_or_else(unknown),
         Layout::Cifar10Bin => return open_cifar(path)?.ok_or_else(unknown),
@@ -380,8 +329,5 @@ fn find(path: &Path, options: &OpenOptions) -> Result<Found, DataError> {
 }
 
 fn no_images(path: &Path, skipped: usize) -> DataError {
-    DataError::NoImages {
-        path: path.to_owned(),
-        skipped,
-    }
+    DataError::NoImages { path: path.to_owned(), skipped }
 }

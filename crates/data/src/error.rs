@@ -37,9 +37,7 @@ pub enum DataError {
         skipped: usize,
     },
     /// The split asked for is not there.
-    #[error(
-        "no split {wanted:?} here, only {available:?}; choose one of these or leave the split out"
-    )]
+    #[error("no split {wanted:?} here, only {available:?}; choose one of these or leave the split out")]
     NoSplit {
         /// The split asked for.
         wanted: String,
@@ -55,9 +53,7 @@ pub enum DataError {
         available: Vec<String>,
     },
     /// A class was asked for twice.
-    #[error(
-        "class {class:?} is listed twice; name each class once, since the order gives the labels"
-    )]
+    #[error("class {class:?} is listed twice; name each class once, since the order gives the labels")]
     RepeatedClass {
         /// The class listed twice.
         class: String,
@@ -127,9 +123,7 @@ pub enum DataError {
         limit: u64,
     },
     /// An encoded image is larger than any sensible image file.
-    #[error(
-        "{name}: takes {needed} bytes, the limit for one image file is {limit}; store it smaller"
-    )]
+    #[error("{name}: takes {needed} bytes, the limit for one image file is {limit}; store it smaller")]
     FileTooLarge {
         /// The image's name in its dataset.
         name: String,
@@ -175,9 +169,7 @@ pub enum DataError {
         got: usize,
     },
     /// A preparation has an impossible size.
-    #[error(
-        "preparation: height {height} and width {width} must lie in 1..={limit}; change the sizes"
-    )]
+    #[error("preparation: height {height} and width {width} must lie in 1..={limit}; change the sizes")]
     PreparedSize {
         /// Height in pixels.
         height: usize,
@@ -205,9 +197,7 @@ pub enum DataError {
         resize_short_side: usize,
     },
     /// Mean or deviation do not have one value a channel.
-    #[error(
-        "preparation: {means} means and {stds} deviations for {channels} channels; give one of each a channel"
-    )]
+    #[error("preparation: {means} means and {stds} deviations for {channels} channels; give one of each a channel")]
     StatisticsCount {
         /// Means given.
         means: usize,

@@ -34,11 +34,7 @@ impl Skipped {
 impl fmt::Display for Skipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (hidden, other, unlabelled) = (self.hidden, self.other, self.unlabelled);
-        write!(
-            f,
-            "{} files skipped ({hidden} hidden, {other} no images, {unlabelled} without a class)",
-            self.total()
-        )
+        write!(f, "{} files skipped ({hidden} hidden, {other} no images, {unlabelled} without a class)", self.total())
     }
 }
 

@@ -46,11 +46,7 @@ impl Glyphs {
     /// [`DataError::Digit`], [`DataError::NoSplit`] when the folder does not hold this split
     /// (`train`, or `test`), [`DataError::GlyphSize`], and for damaged files those of
     /// [`Dataset::open`](crate::Dataset::open).
-    pub fn from_mnist(
-        folder: impl AsRef<Path>,
-        split: &str,
-        digits: &[usize],
-    ) -> Result<Self, DataError> {
+    pub fn from_mnist(folder: impl AsRef<Path>, split: &str, digits: &[usize]) -> Result<Self, DataError> {
         check_digits(digits)?;
         let path = folder.as_ref();
         let set = read_split(path, split)?.ok_or_else(|| DataError::NoSplit {
@@ -58,11 +54,7 @@ impl Glyphs {
             available: vec!["test".to_owned(), "train".to_owned()],
         })?;
         if (set.height, set.width) != (SIDE, SIDE) {
-            return Err(DataError::GlyphSize {
-                path: path.to_owned(),
-                height: set.height,
-                width: set.width,
-            });
+            return Err(DataError::GlyphSize { path: path.to_owned(), height: set.height, width: set.width });
         }
         let mut glyphs = Self::empty();
         for (glyph, &label) in set.data.chunks_exact(AREA).zip(&set.labels) {
@@ -101,12 +93,7 @@ impl Glyphs {
         let bank = per_digit.saturating_mul(AREA);
         let expected = bank.saturating_mul(digits.len());
         if bytes.len() != expected {
-            return Err(DataError::GlyphBytes {
-                digits: digits.len(),
-                per_digit,
-                expected,
-                got: bytes.len(),
-            });
+            return Err(DataError::GlyphBytes { digits: digits.len(), per_digit, expected, got: bytes.len() });
         }
         let mut glyphs = Self::empty();
         for (place, &digit) in digits.iter().enumerate() {
@@ -208,9 +195,7 @@ impl Glyphs {
         let mut plane = Vec::with_capacity(height * width);
         for taps in &rows {
             plane.extend((0..width).map(|x| {
-                let sum = taps
-                    .iter()
-                    .map(|&(y, weight)| narrow[y * width + x] * weight);
+                let sum = taps.iter().map(|&(y, weight)| narrow[y * width + x] * weight);
                 sum.sum::<f32>() / 255.0
             }));
         }
@@ -227,18 +212,12 @@ impl Glyphs {
     }
 
     fn empty() -> Self {
-        Self {
-            banks: std::array::from_fn(|_| Vec::new()),
-        }
+        Self { banks: std::array::from_fn(|_| Vec::new()) }
     }
 
     fn missing(&self, digit: usize, index: usize) -> DataError {
         let available = self.len(digit);
-        DataError::NoGlyph {
-            digit,
-            index,
-            available,
-        }
+        DataError::NoGlyph { digit, index, available }
     }
 }
 
@@ -268,9 +247,7 @@ fn weights(len: usize) -> Vec<Vec<(usize, f32)>> {
         let near = |at: usize| (at, (1.0 - (at as f32 - centre).abs() / reach).max(0.0));
         let taps: Vec<_> = (0..SIDE).map(near).filter(|tap| tap.1 > 0.0).collect();
         let sum: f32 = taps.iter().map(|tap| tap.1).sum();
-        taps.into_iter()
-            .map(|(at, weight)| (at, weight / sum))
-            .collect()
+        taps.into_iter().map(|(at, weight)| (at, weight / sum)).collect()
     };
     (0..len).map(taps).collect()
 }
@@ -286,10 +263,7 @@ mod tests {
         let glyphs = Glyphs::drawn(3, &all, 4).unwrap();
         assert_eq!(glyphs, Glyphs::drawn(3, &all, 4).unwrap());
         assert_ne!(glyphs, Glyphs::drawn(4, &all, 4).unwrap());
-        assert_eq!(
-            Glyphs::drawn(3, &[5], 2).unwrap().get(5, 1).unwrap(),
-            glyphs.get(5, 1).unwrap()
-        );
+        assert_eq!(Glyphs::drawn(3, &[5], 2).unwrap().get(5, 1).unwrap(), glyphs.get(5, 1).unwrap());
     }
 
     #[test]
@@ -310,37 +284,19 @@ mod tests {
     #[test]
     fn drawn_digits_are_told_apart_by_their_mean_images() {
         let digits: Vec<usize> = (0..10).collect();
-        let (known, new) = (
-            Glyphs::drawn(1, &digits, 60).unwrap(),
-            Glyphs::drawn(2, &digits, 20).unwrap(),
-        );
+        let (known, new) = (Glyphs::drawn(1, &digits, 60).unwrap(), Glyphs::drawn(2, &digits, 20).unwrap());
         let mean = |digit: &usize| -> Vec<f32> {
             let bank = &known.banks[*digit];
-            (0..AREA)
-                .map(|at| {
-                    bank.iter()
-                        .skip(at)
-                        .step_by(AREA)
-                        .map(|&v| f32::from(v))
-                        .sum::<f32>()
-                        / 60.0
-                })
-                .collect()
+            (0..AREA).map(|at| bank.iter().skip(at).step_by(AREA).map(|&v| f32::from(v)).sum::<f32>() / 60.0).collect()
         };
         let means: Vec<Vec<f32>> = digits.iter().map(mean).collect();
         let mut right = 0;
         for &digit in &digits {
             for index in 0..20 {
                 let glyph = new.get(digit, index).unwrap();
-                let distance = |mean: &Vec<f32>| -> f32 {
-                    mean.iter()
-                        .zip(glyph)
-                        .map(|(m, &v)| (m - f32::from(v)).powi(2))
-                        .sum()
-                };
-                let best = digits
-                    .iter()
-                    .min_by(|a, b| distance(&means[**a]).total_cmp(&distance(&means[**b])));
+                let distance =
+                    |mean: &Vec<f32>| -> f32 { mean.iter().zip(glyph).map(|(m, &v)| (m - f32::from(v)).powi(2)).sum() };
+                let best = digits.iter().min_by(|a, b| distance(&means[**a]).total_cmp(&distance(&means[**b])));
                 right += usize::from(best == Some(&digit));
             }
         }
@@ -353,22 +309,10 @@ mod tests {
         let bytes = glyphs.to_bytes(&[0, 1, 7], 5).unwrap();
         assert_eq!(bytes.len(), 3 * 5 * 28 * 28);
         assert_eq!(Glyphs::from_bytes(&[0, 1, 7], 5, &bytes).unwrap(), glyphs);
-        assert!(matches!(
-            Glyphs::from_bytes(&[0, 1], 5, &bytes),
-            Err(DataError::GlyphBytes { .. })
-        ));
-        assert!(matches!(
-            glyphs.to_bytes(&[0, 1], 6),
-            Err(DataError::NoGlyph { .. })
-        ));
-        assert!(matches!(
-            Glyphs::drawn(0, &[1, 1], 1),
-            Err(DataError::Digit { digit: 1 })
-        ));
-        assert!(matches!(
-            Glyphs::drawn(0, &[10], 1),
-            Err(DataError::Digit { digit: 10 })
-        ));
+        assert!(matches!(Glyphs::from_bytes(&[0, 1], 5, &bytes), Err(DataError::GlyphBytes { .. })));
+        assert!(matches!(glyphs.to_bytes(&[0, 1], 6), Err(DataError::NoGlyph { .. })));
+        assert!(matches!(Glyphs::drawn(0, &[1, 1], 1), Err(DataError::Digit { digit: 1 })));
+        assert!(matches!(Glyphs::drawn(0, &[10], 1), Err(DataError::Digit { digit: 10 })));
     }
 
     #[test]
@@ -376,10 +320,7 @@ mod tests {
         let glyphs = Glyphs::drawn(3, &[2, 4], 30).unwrap();
         let subset = glyphs.subset(10, 1).unwrap();
         let mut seen: Vec<&[u8]> = subset.banks[4].chunks_exact(AREA).collect();
-        assert!(
-            seen.iter()
-                .all(|glyph| glyphs.banks[4].chunks_exact(AREA).any(|g| g == *glyph))
-        );
+        assert!(seen.iter().all(|glyph| glyphs.banks[4].chunks_exact(AREA).any(|g| g == *glyph)));
         seen.sort();
         seen.dedup();
         assert_eq!((seen.len(), subset.len(2), subset.len(3)), (10, 10, 0));
@@ -390,9 +331,7 @@ mod tests {
     fn pick_reaches_every_glyph_and_no_missing_digit() {
         let glyphs = Glyphs::drawn(3, &[6], 4).unwrap();
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
-        let mut seen: Vec<Vec<u8>> = (0..60)
-            .map(|_| glyphs.pick(6, &mut rng).unwrap().to_vec())
-            .collect();
+        let mut seen: Vec<Vec<u8>> = (0..60).map(|_| glyphs.pick(6, &mut rng).unwrap().to_vec()).collect();
         seen.sort();
         seen.dedup();
         assert_eq!(seen.len(), 4);
@@ -406,11 +345,7 @@ mod tests {
         let glyph = glyphs.get(8, 0).unwrap();
         let ink = |plane: &[f32]| plane.iter().sum::<f32>() / plane.len() as f32;
         let same = Glyphs::resize_to(glyph, 28, 28);
-        assert!(
-            same.iter()
-                .zip(glyph)
-                .all(|(a, &b)| (a - f32::from(b) / 255.0).abs() < 1e-6)
-        );
+        assert!(same.iter().zip(glyph).all(|(a, &b)| (a - f32::from(b) / 255.0).abs() < 1e-6));
         for (height, width) in [(14, 14), (56, 56), (112, 60), (13, 27), (1, 1)] {
             let plane = Glyphs::resize_to(glyph, height, width);
             assert_eq!(plane.len(), height * width);

@@ -26,14 +26,9 @@ impl Images {
         }
         let encoded = Encoded::open(path, OpenOptions::default().memory)?;
         if encoded.entries.is_empty() {
-            return Err(DataError::NoImages {
-                path: path.to_owned(),
-                skipped: encoded.skipped.total(),
-            });
+            return Err(DataError::NoImages { path: path.to_owned(), skipped: encoded.skipped.total() });
         }
-        Ok(Self {
-            encoded: Arc::new(encoded),
-        })
+        Ok(Self { encoded: Arc::new(encoded) })
     }
 
     /// Takes image files in the order given, whatever their names.
@@ -46,9 +41,7 @@ impl Images {
         for path in &paths {
             std::fs::metadata(path).map_err(DataError::io(path))?;
         }
-        Ok(Self {
-            encoded: Arc::new(Encoded::of_files(&paths)),
-        })
+        Ok(Self { encoded: Arc::new(Encoded::of_files(&paths)) })
     }
 
     /// The number of images.

@@ -42,22 +42,9 @@ impl<T: Send + 'static> Prefetch<T> {
         ahead: usize,
         make: impl Fn(usize) -> T + Send + Sync + 'static,
     ) -> Result<Self, DataError> {
-        let state = State {
-            next: numbers.start,
-            wanted: numbers.start,
-            ready: BTreeMap::new(),
-            stopped: false,
-        };
-        let shared = Arc::new(Shared {
-            state: Mutex::new(state),
-            changed: Condvar::new(),
-            end: numbers.end,
-            ahead,
-        });
-        let mut prefetch = Self {
-            shared,
-            workers: Vec::new(),
-        };
+        let state = State { next: numbers.start, wanted: numbers.start, ready: BTreeMap::new(), stopped: false };
+        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), end: numbers.end, ahead });
+        let mut prefetch = Self { shared, workers: Vec::new() };
         let make = Arc::new(make);
         for _ in 0..workers.clamp(1, numbers.len().max(1)) {
             let (shared, make) = (Arc::clone(&prefetch.shared), Arc::clone(&make));

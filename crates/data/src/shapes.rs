@@ -9,9 +9,7 @@ use crate::strokes::segment_distance;
 use crate::{DataError, Dataset, Pixels};
 
 /// The classes, in the order in which a set takes them.
-const CLASSES: [&str; 8] = [
-    "disc", "triangle", "cross", "ring", "square", "star", "bars", "crescent",
-];
+const CLASSES: [&str; 8] = ["disc", "triangle", "cross", "ring", "square", "star", "bars", "crescent"];
 const LEAST_SIDE: usize = 16;
 const MOST_SIDE: usize = 512;
 /// The least difference in brightness between a shape and its background, of 255.
@@ -41,11 +39,7 @@ impl Shapes {
     pub fn new(classes: usize, side: usize, seed: u64) -> Result<Self, DataError> {
         let fits = (2..=CLASSES.len()).contains(&classes);
         if fits && (LEAST_SIDE..=MOST_SIDE).contains(&side) {
-            return Ok(Self {
-                classes,
-                side,
-                seed,
-            });
+            return Ok(Self { classes, side, seed });
         }
         Err(DataError::Shapes {
             classes,
@@ -61,12 +55,7 @@ impl Shapes {
     pub fn dataset(&self, split: &str, len: usize) -> Dataset {
         let labels: Vec<usize> = (0..len).map(|index| index % self.classes).collect();
         let classes = CLASSES[..self.classes].iter().map(|&class| class.into());
-        let drawn = Drawn {
-            shapes: *self,
-            split: split.to_owned(),
-            stream: hash(split),
-            len,
-        };
+        let drawn = Drawn { shapes: *self, split: split.to_owned(), stream: hash(split), len };
         Dataset::of_source(Arc::new(drawn), &labels, classes.collect())
     }
 }
@@ -95,11 +84,7 @@ impl Source for Drawn {
             let len = self.len;
             return Err(DataError::Index { index: at, len });
         }
-        let Shapes {
-            classes,
-            side,
-            seed,
-        } = self.shapes;
+        let Shapes { classes, side, seed } = self.shapes;
         let mut rng = rng_for(Purpose::Shape, seed, self.stream, at as u64);
         let scene = Scene::new(at % classes, &mut rng);
         let mut data = Vec::with_capacity(side * side * 3);
@@ -151,9 +136,7 @@ impl Scene {
             turn: [angle.cos(), angle.sin()],
             front: Paint::new(front, 0.0, rng),
             back: Paint::new(back, 50.0, rng),
-            strokes: (0..rng.random_range(2..6))
-                .map(|_| Stroke::new(rng))
-                .collect(),
+            strokes: (0..rng.random_range(2..6)).map(|_| Stroke::new(rng)).collect(),
             grain: rng.random_range(4.0_f32..14.0),
         }
     }
@@ -179,10 +162,7 @@ impl Stroke {
         let length = rng.random_range(0.05_f32..0.22);
         Self {
             from,
-            to: [
-                from[0] + length * angle.cos(),
-                from[1] + length * angle.sin(),
-            ],
+            to: [from[0] + length * angle.cos(), from[1] + length * angle.sin()],
             radius: rng.random_range(0.008_f32..0.022),
             color: [(); 3].map(|()| rng.random_range(0.0_f32..255.0)),
         }
@@ -222,8 +202,7 @@ impl Paint {
 /// Two colors that differ in brightness; which one is brighter is a matter of chance.
 fn colors<R: Rng>(rng: &mut R) -> (Color, Color) {
     loop {
-        let [a, b]: [Color; 2] =
-            [(); 2].map(|()| [(); 3].map(|()| rng.random_range(20.0_f32..235.0)));
+        let [a, b]: [Color; 2] = [(); 2].map(|()| [(); 3].map(|()| rng.random_range(20.0_f32..235.0)));
         let brightness = |c: Color| 0.3 * c[0] + 0.59 * c[1] + 0.11 * c[2];
         if (brightness(a) - brightness(b)).abs() >= LEAST_CONTRAST {
             return (a, b);

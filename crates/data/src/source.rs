@@ -77,11 +77,7 @@ enum Store {
 impl Encoded {
     /// Lists a folder, a tar or a gzipped tar; the entries are sorted by name.
     pub(crate) fn open(path: &Path, memory: u64) -> Result<Self, DataError> {
-        let mut encoded = if path.is_dir() {
-            list_folder(path)?
-        } else {
-            archive::open(path, memory)?
-        };
+        let mut encoded = if path.is_dir() { list_folder(path)? } else { archive::open(path, memory)? };
         // An archive may hold a name twice: the later one counts, as when it is unpacked.
         encoded.entries.reverse();
         encoded.entries.sort_by(|a, b| a.name.cmp(&b.name));
@@ -90,15 +86,8 @@ impl Encoded {
     }
 
     pub(crate) fn of_files(paths: &[PathBuf]) -> Self {
-        let entry = |path: &PathBuf| Entry {
-            name: path.display().to_string(),
-            place: Place::File(path.clone()),
-        };
-        Self {
-            entries: paths.iter().map(entry).collect(),
-            skipped: Skipped::default(),
-            store: Store::Disk,
-        }
+        let entry = |path: &PathBuf| Entry { name: path.display().to_string(), place: Place::File(path.clone()) };
+        Self { entries: paths.iter().map(entry).collect(), skipped: Skipped::default(), store: Store::Disk }
     }
 
     fn bytes(&self, entry: &Entry) -> Result<Vec<u8>, DataError> {
@@ -119,18 +108,12 @@ impl Encoded {
 
 impl Source for Encoded {
     fn name(&self, at: usize) -> String {
-        self.entries
-            .get(at)
-            .map(|entry| entry.name.clone())
-            .unwrap_or_default()
+        self.entries.get(at).map(|entry| entry.name.clone()).unwrap_or_default()
     }
 
     fn pixels(&self, at: usize) -> Result<Pixels, DataError> {
         let len = self.entries.len();
-        let entry = self
-            .entries
-            .get(at)
-            .ok_or(DataError::Index { index: at, len })?;
+        let entry = self.entries.get(at).ok_or(DataError::Index { index: at, len })?;
         Pixels::from_encoded(&entry.name, &self.bytes(entry)?)
     }
 }
@@ -145,11 +128,7 @@ fn check_size(name: &str, needed: u64) -> Result<(), DataError> {
     if needed <= LARGEST_FILE {
         return Ok(());
     }
-    Err(DataError::FileTooLarge {
-        name: name.to_owned(),
-        needed,
-        limit: LARGEST_FILE,
-    })
+    Err(DataError::FileTooLarge { name: name.to_owned(), needed, limit: LARGEST_FILE })
 }
 
 /// Images of one size that lie in memory, without encoding.
@@ -178,15 +157,11 @@ impl Source for Raw {
 
     fn pixels(&self, at: usize) -> Result<Pixels, DataError> {
         let len = self.images.len();
-        self.images
-            .get(at)
-            .cloned()
-            .ok_or(DataError::Index { index: at, len })
+        self.images.get(at).cloned().ok_or(DataError::Index { index: at, len })
     }
 }
 
 fn record_name(files: &[(String, usize)], at: usize) -> String {
     let file = files.iter().rev().find(|(_, first)| *first <= at);
-    file.map(|(name, first)| format!("{name}/{}", at - first))
-        .unwrap_or_default()
+    file.map(|(name, first)| format!("{name}/{}", at - first)).unwrap_or_default()
 }

@@ -23,12 +23,7 @@ impl ChannelStatistics {
     ///
     /// Those of [`Preparation::validate`]; those of [`Dataset::decode`] if the dataset is strict
     /// or if no image can be decoded; [`DataError::Index`] if the dataset or `most` is empty.
-    pub fn measure(
-        dataset: &Dataset,
-        preparation: &Preparation,
-        most: usize,
-        seed: u64,
-    ) -> Result<Self, DataError> {
+    pub fn measure(dataset: &Dataset, preparation: &Preparation, most: usize, seed: u64) -> Result<Self, DataError> {
         preparation.validate()?;
         let mut order: Vec<usize> = (0..dataset.len()).collect();
         order.shuffle(&mut rng_for(Purpose::Statistics, seed, 0, 0));
@@ -55,11 +50,7 @@ struct Sums {
 
 impl Sums {
     fn new(channels: usize) -> Self {
-        Self {
-            channels: vec![(0, 0); channels],
-            pixels: 0,
-            images: 0,
-        }
+        Self { channels: vec![(0, 0); channels], pixels: 0, images: 0 }
     }
 
     fn add(&mut self, data: &[u8]) {
@@ -85,10 +76,6 @@ impl Sums {
             ((mean / 255.0) as f32, (std / 255.0) as f32)
         });
         let (mean, std) = moments.unzip();
-        Some(ChannelStatistics {
-            mean,
-            std,
-            images: self.images,
-        })
+        Some(ChannelStatistics { mean, std, images: self.images })
     }
 }

@@ -13,17 +13,12 @@ const CURVE_POINTS: usize = 20;
 pub(crate) fn draw_digit<R: Rng>(digit: usize, side: usize, rng: &mut R) -> Vec<u8> {
     let lines = skeleton(digit, rng);
     let hand = Hand::new(rng);
-    let lines: Vec<Vec<Point>> = lines
-        .into_iter()
-        .map(|line| line.into_iter().map(|point| hand.place(point)).collect())
-        .collect();
+    let lines: Vec<Vec<Point>> =
+        lines.into_iter().map(|line| line.into_iter().map(|point| hand.place(point)).collect()).collect();
     let pixel = |at: usize| {
         let point = [(at % side) as f32 + 0.5, (at / side) as f32 + 0.5];
         let point = point.map(|v| v / side as f32);
-        let distance = lines
-            .iter()
-            .map(|line| line_distance(point, line))
-            .fold(f32::MAX, f32::min);
+        let distance = lines.iter().map(|line| line_distance(point, line)).fold(f32::MAX, f32::min);
         let cover = (hand.radius - distance) * side as f32 + 0.5;
         (cover.clamp(0.0, 1.0) * 255.0).round() as u8
     };
@@ -44,19 +39,11 @@ impl Hand {
     fn new<R: Rng>(rng: &mut R) -> Self {
         let angle = rng.random_range(-0.16_f32..0.16);
         let slant = rng.random_range(-0.12_f32..0.28);
-        let (tall, wide) = (
-            rng.random_range(0.54_f32..0.66),
-            rng.random_range(0.78_f32..1.08),
-        );
+        let (tall, wide) = (rng.random_range(0.54_f32..0.66), rng.random_range(0.78_f32..1.08));
         let (sin, cos) = angle.sin_cos();
         let right = [tall * wide * cos, tall * wide * sin];
         let down = [-tall * (sin + slant * cos), tall * (cos - slant * sin)];
-        let mut around = |reach: f32| -> Point {
-            [
-                rng.random_range(-reach..reach),
-                rng.random_range(-reach..reach),
-            ]
-        };
+        let mut around = |reach: f32| -> Point { [rng.random_range(-reach..reach), rng.random_range(-reach..reach)] };
         Self {
             turn: [right, down],
             centre: around(0.04).map(|v| v + 0.5),
@@ -71,10 +58,7 @@ impl Hand {
         let x = x - 0.5 + reach[0] * (TAU * y + phase[0]).sin();
         let y = y - 0.5 + reach[1] * (TAU * x + phase[1]).sin();
         let [right, down] = self.turn;
-        [
-            self.centre[0] + x * right[0] + y * down[0],
-            self.centre[1] + x * right[1] + y * down[1],
-        ]
+        [self.centre[0] + x * right[0] + y * down[0], self.centre[1] + x * right[1] + y * down[1]]
     }
 }
 
@@ -101,10 +85,7 @@ fn skeleton<R: Rng>(digit: usize, rng: &mut R) -> Vec<Vec<Point>> {
         }
         4 => {
             let (top, bar) = (near(0.55), near(0.66));
-            vec![
-                vec![[top, 0.0], [near(0.1), bar], [0.92, bar]],
-                vec![[0.7, near(0.36)], [0.68, 1.0]],
-            ]
+            vec![vec![[top, 0.0], [near(0.1), bar], [0.92, bar]], vec![[0.7, near(0.36)], [0.68, 1.0]]]
         }
         5 => {
             let mut line = vec![[near(0.84), 0.0], [0.24, near(0.02)], [near(0.2), 0.45]];
@@ -117,20 +98,13 @@ fn skeleton<R: Rng>(digit: usize, rng: &mut R) -> Vec<Vec<Point>> {
             vec![line]
         }
         7 => {
-            let mut lines = vec![vec![
-                [near(0.14), 0.02],
-                [near(0.86), 0.02],
-                [near(0.4), 1.0],
-            ]];
+            let mut lines = vec![vec![[near(0.14), 0.02], [near(0.86), 0.02], [near(0.4), 1.0]]];
             if near(0.0) > 0.02 {
                 lines.push(vec![[0.36, 0.52], [0.8, near(0.5)]]);
             }
             lines
         }
-        8 => vec![
-            arc([0.5, 0.24], [near(0.27), 0.24], 0.0, TAU),
-            arc([0.5, 0.74], [near(0.33), 0.26], 0.0, TAU),
-        ],
+        8 => vec![arc([0.5, 0.24], [near(0.27), 0.24], 0.0, TAU), arc([0.5, 0.74], [near(0.33), 0.26], 0.0, TAU)],
         _ => {
             let mut line = arc([0.48, 0.28], [near(0.31), 0.28], 0.0, TAU);
             line.extend(curve([0.79, 0.28], [near(0.8), 0.7], [near(0.6), 1.0]));
@@ -143,10 +117,7 @@ fn skeleton<R: Rng>(digit: usize, rng: &mut R) -> Vec<Vec<Point>> {
 fn arc(centre: Point, radius: Point, from: f32, to: f32) -> Vec<Point> {
     let point = |step: usize| {
         let angle = from + (to - from) * step as f32 / CURVE_POINTS as f32;
-        [
-            centre[0] + radius[0] * angle.cos(),
-            centre[1] + radius[1] * angle.sin(),
-        ]
+        [centre[0] + radius[0] * angle.cos(), centre[1] + radius[1] * angle.sin()]
     };
     (0..=CURVE_POINTS).map(point).collect()
 }
@@ -155,18 +126,14 @@ fn arc(centre: Point, radius: Point, from: f32, to: f32) -> Vec<Point> {
 fn curve(from: Point, pull: Point, to: Point) -> Vec<Point> {
     let point = |step: usize| {
         let t = step as f32 / CURVE_POINTS as f32;
-        let mix = |axis: usize| {
-            (1.0 - t).powi(2) * from[axis] + 2.0 * t * (1.0 - t) * pull[axis] + t * t * to[axis]
-        };
+        let mix = |axis: usize| (1.0 - t).powi(2) * from[axis] + 2.0 * t * (1.0 - t) * pull[axis] + t * t * to[axis];
         [mix(0), mix(1)]
     };
     (0..=CURVE_POINTS).map(point).collect()
 }
 
 fn line_distance(point: Point, line: &[Point]) -> f32 {
-    line.windows(2)
-        .map(|ends| segment_distance(point, ends[0], ends[1]))
-        .fold(f32::MAX, f32::min)
+    line.windows(2).map(|ends| segment_distance(point, ends[0], ends[1])).fold(f32::MAX, f32::min)
 }
 
 pub(crate) fn segment_distance(point: Point, from: Point, to: Point) -> f32 {

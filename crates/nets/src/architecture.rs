@@ -162,7 +162,10 @@ fn nonzero(value: usize, what: &str) -> Result<usize, String> {
 
 fn slide(input: Shape, window: &Window, channels: usize) -> Result<Shape, String> {
     let [height, width] = window.output([input.height, input.width]).ok_or_else(|| {
-        format!("slides a {:?} window with stride {:?} over {input}, which has no room for it", window.size, window.stride)
+        format!(
+            "slides a {:?} window with stride {:?} over {input}, which has no room for it",
+            window.size, window.stride
+        )
     })?;
     Ok(Shape { channels, height, width })
 }
@@ -171,7 +174,10 @@ fn conv_output(input: Shape, filters: usize, window: &Window, groups: usize) -> 
     nonzero(filters, "filters")?;
     nonzero(groups, "groups")?;
     if !input.channels.is_multiple_of(groups) || !filters.is_multiple_of(groups) {
-        return Err(format!("has {groups} groups, which do not divide {} channels and {filters} filters", input.channels));
+        return Err(format!(
+            "has {groups} groups, which do not divide {} channels and {filters} filters",
+            input.channels
+        ));
     }
     slide(input, window, filters)
 }
@@ -384,7 +390,9 @@ mod tests {
     #[test]
     fn zero_strides_windows_and_groups_are_refused() {
         let conv = |window, groups| Layer::Conv2d { filters: 4, window, groups };
-        for layer in [conv(Window::square(3, 0, 0), 1), conv(Window::square(0, 1, 0), 1), conv(Window::square(3, 1, 0), 0)] {
+        for layer in
+            [conv(Window::square(3, 0, 0), 1), conv(Window::square(0, 1, 0), 1), conv(Window::square(3, 1, 0), 0)]
+        {
             assert!(Architecture::new(Shape::new(3, 8, 8), vec![layer]).is_err());
         }
     }

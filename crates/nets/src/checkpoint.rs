@@ -149,12 +149,14 @@ fn encode(path: &Path, contents: &Contents, manifest: &impl Serialize) -> Result
     let format = |reason: String| Error::Format { path: path.to_owned(), reason };
     let manifest = serde_json::to_string(manifest).map_err(|error| format(error.to_string()))?;
     let weights = contents.tensors.iter();
-    let mut entries: Vec<_> =
-        weights.map(|(name, tensor)| (name.as_str(), Dtype::F32, tensor.shape.clone(), little_endian(&tensor.values))).collect();
+    let mut entries: Vec<_> = weights
+        .map(|(name, tensor)| (name.as_str(), Dtype::F32, tensor.shape.clone(), little_endian(&tensor.values)))
+        .collect();
     if let Some((shape, bytes)) = contents.glyphs.as_ref().map(glyph_bytes).transpose().map_err(&format)? {
         entries.push((GLYPHS, Dtype::U8, shape, bytes));
     }
-    let views = entries.iter().map(|(name, dtype, shape, bytes)| Ok((*name, TensorView::new(*dtype, shape.clone(), bytes)?)));
+    let views =
+        entries.iter().map(|(name, dtype, shape, bytes)| Ok((*name, TensorView::new(*dtype, shape.clone(), bytes)?)));
     let views = views.collect::<Result<Vec<_>, SafeTensorError>>().map_err(|error| format(error.to_string()))?;
     let metadata = HashMap::from([(MANIFEST.to_owned(), manifest)]);
     safetensors::serialize(views, Some(metadata)).map_err(|error| format(error.to_string()))
@@ -192,7 +194,10 @@ pub fn read_checkpoint<M: DeserializeOwned>(path: &Path, role: Role) -> Result<(
     let text = manifest_of(path, &bytes)?;
     let header = check_header(path, &text)?;
     if header.role != role {
-        return Err(format(format!("it holds the {:?} part of a network, and the {role:?} part is needed here", header.role)));
+        return Err(format(format!(
+            "it holds the {:?} part of a network, and the {role:?} part is needed here",
+            header.role
+        )));
     }
     let manifest = serde_json::from_str(&text).map_err(|error| format(format!("its manifest: {error}")))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| format(error.to_string()))?;
@@ -213,7 +218,8 @@ pub fn read_checkpoint<M: DeserializeOwned>(path: &Path, role: Role) -> Result<(
 pub fn read_manifest(path: &Path) -> Result<(Header, serde_json::Value), Error> {
     let text = manifest_of(path, &read(path)?)?;
     let header = check_header(path, &text)?;
-    let value = serde_json::from_str(&text).map_err(|error| Error::Format { path: path.to_owned(), reason: error.to_string() })?;
+    let value = serde_json::from_str(&text)
+        .map_err(|error| Error::Format { path: path.to_owned(), reason: error.to_string() })?;
     Ok((header, value))
 }
 
@@ -225,7 +231,8 @@ fn manifest_of(path: &Path, bytes: &[u8]) -> Result<String, Error> {
     let format = |reason: String| Error::Format { path: path.to_owned(), reason };
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| format(error.to_string()))?;
     let text = metadata.metadata().as_ref().and_then(|map| map.get(MANIFEST));
-    text.cloned().ok_or_else(|| format("it has no manifest; foreign weights come in through `cleave import`".to_owned()))
+    text.cloned()
+        .ok_or_else(|| format("it has no manifest; foreign weights come in through `cleave import`".to_owned()))
 }
 
 fn check_header(path: &Path, manifest: &str) -> Result<Header, Error> {

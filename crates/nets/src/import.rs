@@ -50,7 +50,12 @@ pub struct ImportReport {
 /// # Errors
 /// [`Error::Format`] for a file that cannot be read; [`Error::Keys`] and [`Error::TensorShape`] name
 /// what is unknown, missing or misshapen.
-pub fn import_network(path: &Path, architecture: Architecture, mapping: &KeyMapping, device: &Device) -> Result<(Network, ImportReport), Error> {
+pub fn import_network(
+    path: &Path,
+    architecture: Architecture,
+    mapping: &KeyMapping,
+    device: &Device,
+) -> Result<(Network, ImportReport), Error> {
     let mut foreign = read_foreign(path)?;
     let ignored: Vec<_> = foreign.keys().filter(|key| key.ends_with("num_batches_tracked")).cloned().collect();
     foreign.retain(|key, _| !ignored.contains(key));
@@ -59,7 +64,8 @@ pub fn import_network(path: &Path, architecture: Architecture, mapping: &KeyMapp
     let mut tensors = BTreeMap::new();
     let mut report = ImportReport { mapped_by, tensors: Vec::new(), ignored };
     for ((to, expected), from) in wanted.into_iter().zip(pairs) {
-        let tensor = foreign.remove(&from).ok_or_else(|| Error::Keys { missing: vec![from.clone()], unknown: vec![] })?;
+        let tensor =
+            foreign.remove(&from).ok_or_else(|| Error::Keys { missing: vec![from.clone()], unknown: vec![] })?;
         if tensor.shape != expected {
             return Err(Error::TensorShape { name: from, expected, got: tensor.shape });
         }
@@ -86,7 +92,8 @@ fn pair_up(mapping: &KeyMapping, wanted: &Wanted, foreign: &Foreign) -> Result<(
 }
 
 fn by_name(wanted: &Wanted, foreign: &Foreign) -> Result<Vec<String>, Error> {
-    let missing: Vec<_> = wanted.iter().filter(|(name, _)| !foreign.contains_key(name)).map(|(name, _)| name.clone()).collect();
+    let missing: Vec<_> =
+        wanted.iter().filter(|(name, _)| !foreign.contains_key(name)).map(|(name, _)| name.clone()).collect();
     let unknown: Vec<_> = foreign.keys().filter(|key| !wanted.iter().any(|(name, _)| name == *key)).cloned().collect();
     if !missing.is_empty() || !unknown.is_empty() {
         return Err(Error::Keys { missing, unknown });
@@ -97,7 +104,8 @@ fn by_name(wanted: &Wanted, foreign: &Foreign) -> Result<Vec<String>, Error> {
 fn by_given(names: &BTreeMap<String, String>, wanted: &Wanted, foreign: &Foreign) -> Result<Vec<String>, Error> {
     let key_of = |ours: &String| names.iter().find(|(_, to)| *to == ours).map(|(from, _)| from.clone());
     let keys: Vec<_> = wanted.iter().map(|(name, _)| key_of(name).filter(|key| foreign.contains_key(key))).collect();
-    let missing: Vec<_> = wanted.iter().zip(&keys).filter(|(_, key)| key.is_none()).map(|((name, _), _)| name.clone()).collect();
+    let missing: Vec<_> =
+        wanted.iter().zip(&keys).filter(|(_, key)| key.is_none()).map(|((name, _), _)| name.clone()).collect();
     let unknown: Vec<_> = foreign.keys().filter(|key| !names.contains_key(*key)).cloned().collect();
     if !missing.is_empty() || !unknown.is_empty() {
         return Err(Error::Keys { missing, unknown });
@@ -112,9 +120,12 @@ const MAX_MODULES: usize = 6;
 /// every shape fits; two such orders would be a guess and are refused.
 fn by_order(wanted: &Wanted, foreign: &Foreign) -> Result<Vec<String>, Error> {
     let modules = modules(foreign);
-    let orders = if modules.len() <= MAX_MODULES { permutations(modules.len()) } else { vec![(0..modules.len()).collect()] };
+    let orders =
+        if modules.len() <= MAX_MODULES { permutations(modules.len()) } else { vec![(0..modules.len()).collect()] };
     let keys = |order: &Vec<usize>| order.iter().flat_map(|&module| modules[module].clone()).collect::<Vec<_>>();
-    let fits = |keys: &Vec<String>| keys.len() == wanted.len() && keys.iter().zip(wanted).all(|(key, (_, shape))| foreign[key].shape == *shape);
+    let fits = |keys: &Vec<String>| {
+        keys.len() == wanted.len() && keys.iter().zip(wanted).all(|(key, (_, shape))| foreign[key].shape == *shape)
+    };
     let mut fitting = orders.iter().map(keys).filter(fits);
     match (fitting.next(), fitting.next()) {
         (Some(only), None) => Ok(only),
@@ -126,7 +137,11 @@ fn by_order(wanted: &Wanted, foreign: &Foreign) -> Result<Vec<String>, Error> {
 fn first_misfit(wanted: &Wanted, foreign: &Foreign, keys: &[String]) -> Error {
     for (key, (_, expected)) in keys.iter().zip(wanted) {
         if foreign[key].shape != *expected && keys.len() == wanted.len() {
-            return Error::TensorShape { name: key.clone(), expected: expected.clone(), got: foreign[key].shape.clone() };
+            return Error::TensorShape {
+                name: key.clone(),
+                expected: expected.clone(),
+                got: foreign[key].shape.clone(),
+            };
         }
     }
     Error::Keys { missing: wanted.iter().map(|(name, _)| name.clone()).collect(), unknown: keys.to_vec() }
@@ -164,7 +179,8 @@ fn split(key: &str) -> Vec<Part> {
 fn permutations(count: usize) -> Vec<Vec<usize>> {
     let mut orders = vec![vec![]];
     for next in 0..count {
-        let insert = |order: Vec<usize>| (0..=order.len()).map(move |at| [&order[..at], &[next], &order[at..]].concat());
+        let insert =
+            |order: Vec<usize>| (0..=order.len()).map(move |at| [&order[..at], &[next], &order[at..]].concat());
         orders = orders.into_iter().flat_map(insert).collect();
     }
     orders
@@ -173,7 +189,9 @@ fn permutations(count: usize) -> Vec<Vec<usize>> {
 fn read_foreign(path: &Path) -> Result<Foreign, Error> {
     let bytes = std::fs::read(path).map_err(|source| Error::Io { action: "read", path: path.to_owned(), source })?;
     match SafeTensors::deserialize(&bytes) {
-        Ok(file) => file.iter().map(|(name, view)| Ok((name.to_owned(), crate::checkpoint::host(name, &view)?))).collect(),
+        Ok(file) => {
+            file.iter().map(|(name, view)| Ok((name.to_owned(), crate::checkpoint::host(name, &view)?))).collect()
+        }
         Err(_) => read_state_dict(path),
     }
 }
@@ -216,7 +234,10 @@ pub(crate) fn real_values(name: &str, element: &str, bytes: &[u8]) -> Result<Vec
     let pairs = || bytes.chunks_exact(2).map(half);
     match element {
         "F32" => Ok(bytes.chunks_exact(4).map(|c| f32::from_le_bytes([c[0], c[1], c[2], c[3]])).collect()),
-        "F64" => Ok(bytes.chunks_exact(8).map(|c| f64::from_le_bytes([c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]]) as f32).collect()),
+        "F64" => Ok(bytes
+            .chunks_exact(8)
+            .map(|c| f64::from_le_bytes([c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]]) as f32)
+            .collect()),
         "F16" => Ok(pairs().map(|bits| half::f16::from_bits(bits).to_f32()).collect()),
         "BF16" => Ok(pairs().map(|bits| half::bf16::from_bits(bits).to_f32()).collect()),
         _ => Err(Error::ElementType { name: name.to_owned(), got: element.to_owned() }),

@@ -30,7 +30,8 @@ impl Dropout {
     pub(crate) fn apply(&mut self, x: Tensor<4>, probability: f64) -> Tensor<4> {
         let keep = (1.0 / (1.0 - probability)) as f32;
         let threshold = (probability * f64::from(u32::MAX)) as u32;
-        let mask: Vec<f32> = (0..x.shape().num_elements()).map(|_| if self.0.next_u32() < threshold { 0.0 } else { keep }).collect();
+        let mask: Vec<f32> =
+            (0..x.shape().num_elements()).map(|_| if self.0.next_u32() < threshold { 0.0 } else { keep }).collect();
         let mask = Tensor::from_data(TensorData::new(mask, x.dims()), &x.device());
         x * mask
     }
@@ -60,7 +61,11 @@ impl Network {
     ///
     /// # Errors
     /// [`Error::Keys`], [`Error::TensorShape`] or [`Error::NotFinite`] name the tensors that do not fit.
-    pub fn from_tensors(architecture: Architecture, tensors: BTreeMap<String, HostTensor>, device: &Device) -> Result<Self, Error> {
+    pub fn from_tensors(
+        architecture: Architecture,
+        tensors: BTreeMap<String, HostTensor>,
+        device: &Device,
+    ) -> Result<Self, Error> {
         let shapes = architecture.shapes()?;
         check(&parameters(&architecture)?, &tensors)?;
         let mut builder = Builder { tensors, device, next_id: 0 };
@@ -248,7 +253,8 @@ fn uniform(rng: &mut ChaCha8Rng, count: usize, fan_in: usize) -> Vec<f32> {
 }
 
 fn check(parameters: &[Parameter], tensors: &BTreeMap<String, HostTensor>) -> Result<(), Error> {
-    let missing: Vec<_> = parameters.iter().filter(|p| !tensors.contains_key(&p.name)).map(|p| p.name.clone()).collect();
+    let missing: Vec<_> =
+        parameters.iter().filter(|p| !tensors.contains_key(&p.name)).map(|p| p.name.clone()).collect();
     let known = |name: &str| parameters.iter().any(|p| p.name == name);
     let unknown: Vec<_> = tensors.keys().filter(|name| !known(name)).cloned().collect();
     if !missing.is_empty() || !unknown.is_empty() {
@@ -267,4 +273,3 @@ fn check_tensor(parameter: &Parameter, tensor: &HostTensor) -> Result<(), Error>
         None => Ok(()),
     }
 }
-

@@ -58,9 +58,15 @@ pub(crate) struct Parameter {
 /// The tensors that `layers` need over an input of `shape`, in order; also the shape after them.
 ///
 /// Names are those of PyTorch's `nn.Sequential`: `0.weight`, `4.body.0.bias`.
-pub(crate) fn parameters(layers: &[Layer], mut shape: Shape, prefix: &str, out: &mut Vec<Parameter>) -> Result<Shape, Error> {
+pub(crate) fn parameters(
+    layers: &[Layer],
+    mut shape: Shape,
+    prefix: &str,
+    out: &mut Vec<Parameter>,
+) -> Result<Shape, Error> {
     for (index, layer) in layers.iter().enumerate() {
-        let mut add = |leaf: &str, shape: Vec<usize>| out.push(Parameter { name: format!("{prefix}{index}.{leaf}"), shape });
+        let mut add =
+            |leaf: &str, shape: Vec<usize>| out.push(Parameter { name: format!("{prefix}{index}.{leaf}"), shape });
         match layer {
             Layer::Conv2d { filters, window: Window { size: [rows, columns], .. }, groups } => {
                 add("weight", vec![*filters, shape.channels / (*groups).max(1), *rows, *columns]);
@@ -99,7 +105,9 @@ impl Builder<'_> {
 
     fn node(&mut self, layer: &Layer, path: &str) -> Result<Node, Error> {
         Ok(match layer {
-            Layer::Conv2d { .. } => Node::Conv(Kernel { weight: self.param(path, "weight")?, bias: self.param(path, "bias")? }),
+            Layer::Conv2d { .. } => {
+                Node::Conv(Kernel { weight: self.param(path, "weight")?, bias: self.param(path, "bias")? })
+            }
             Layer::Linear { .. } => {
                 let weight = transposed(self.host(path, "weight")?);
                 let weight = self.upload(weight);
@@ -181,7 +189,8 @@ pub(crate) fn collect(nodes: &[Node], prefix: &str, out: &mut BTreeMap<String, H
                 put("bias", host(bias.val())?);
             }
             Node::Norm(norm) => {
-                let state = [norm.gamma.val(), norm.beta.val(), norm.running_mean.value_sync(), norm.running_var.value_sync()];
+                let state =
+                    [norm.gamma.val(), norm.beta.val(), norm.running_mean.value_sync(), norm.running_var.value_sync()];
                 for (leaf, tensor) in NORM_LEAVES.iter().zip(state) {
                     put(leaf, host(tensor)?);
                 }
@@ -256,10 +265,18 @@ fn fixed(layer: &Layer, x: Tensor<4>) -> Tensor<4> {
 
 fn max_pool(window: &Window) -> MaxPoolOptions<2> {
     let [rows, columns] = window.padding;
-    MaxPoolOptions { stride: window.stride, padding: [(rows, rows), (columns, columns)], ..MaxPoolOptions::new(window.size) }
+    MaxPoolOptions {
+        stride: window.stride,
+        padding: [(rows, rows), (columns, columns)],
+        ..MaxPoolOptions::new(window.size)
+    }
 }
 
 fn avg_pool(window: &Window) -> AvgPoolOptions<2> {
     let [rows, columns] = window.padding;
-    AvgPoolOptions { stride: window.stride, padding: [(rows, rows), (columns, columns)], ..AvgPoolOptions::new(window.size) }
+    AvgPoolOptions {
+        stride: window.stride,
+        padding: [(rows, rows), (columns, columns)],
+        ..AvgPoolOptions::new(window.size)
+    }
 }

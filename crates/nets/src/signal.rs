@@ -50,7 +50,9 @@ impl SignalSpec {
             SignalKind::Complement if self.classes != 2 => {
                 Err(format!("complements {} classes; a complement needs 2, use an offset", self.classes))
             }
-            SignalKind::Offset if self.classes < 2 => Err(format!("shifts {} classes; an offset needs at least 2", self.classes)),
+            SignalKind::Offset if self.classes < 2 => {
+                Err(format!("shifts {} classes; an offset needs at least 2", self.classes))
+            }
             _ if self.form == SignalForm::Digit && self.classes > 10 => {
                 Err(format!("draws {} signals as digits, of which there are 10; use a plane", self.classes))
             }

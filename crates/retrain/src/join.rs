@@ -83,7 +83,8 @@ fn measured_scale(
     let front = base.slice(0..start)?;
     let input = base.input();
     let batch = samples.len() / input.values();
-    let x = Tensor::from_data(TensorData::new(samples, [batch, input.channels, input.height, input.width]), base.device());
+    let x =
+        Tensor::from_data(TensorData::new(samples, [batch, input.channels, input.height, input.width]), base.device());
     let features = front.forward(x, Pass::default())?; // [batch, channels, height, width]
     let energy = features.clone().powi_scalar(2).mean().into_scalar::<f32>() * features.dims()[1] as f32;
     let shape = front.output();

@@ -47,7 +47,8 @@ pub(crate) fn save(
     write_atomically(&folder.join(&name), &bytes)?;
     let architecture = serde_json::to_value(network.architecture()).map_err(|error| unreadable(folder, error))?;
     let header = Header::of(Role::Whole);
-    let progress = Progress { header, step, seconds, settings: settings.clone(), architecture, optimizer: name.clone() };
+    let progress =
+        Progress { header, step, seconds, settings: settings.clone(), architecture, optimizer: name.clone() };
     let contents = Contents { tensors: network.tensors()?, glyphs: None };
     write_checkpoint(&path(folder), &contents, &progress)?;
     remove_other_optimizers(folder, &name);
@@ -62,6 +63,12 @@ fn remove_other_optimizers(folder: &Path, keep: &str) {
             std::fs::remove_file(file.path()).ok();
         }
     }
+}
+
+/// Removes a run's state; one that cannot be removed does no harm.
+pub(crate) fn clear(folder: &Path) {
+    std::fs::remove_file(path(folder)).ok();
+    remove_other_optimizers(folder, "");
 }
 
 /// Reads the state of a run with the same settings and network.

@@ -92,16 +92,29 @@ impl Default for TrainSettings {
 
 impl TrainSettings {
     fn check(&self) -> Result<(), Error> {
-        let positive = [("steps", self.steps), ("batch", self.batch), ("log_every", self.log_every), ("save_every", self.save_every)];
+        let positive = [
+            ("steps", self.steps),
+            ("batch", self.batch),
+            ("log_every", self.log_every),
+            ("save_every", self.save_every),
+        ];
         if let Some((name, value)) = positive.into_iter().find(|(_, value)| *value == 0) {
             return Err(Error::Setting { name, value: value.to_string(), expected: "at least 1" });
         }
         let rate = self.learning_rate;
         if !rate.is_finite() || rate <= 0.0 {
-            return Err(Error::Setting { name: "learning_rate", value: rate.to_string(), expected: "a number above 0" });
+            return Err(Error::Setting {
+                name: "learning_rate",
+                value: rate.to_string(),
+                expected: "a number above 0",
+            });
         }
         if !(0.0..1.0).contains(&self.momentum) {
-            return Err(Error::Setting { name: "momentum", value: self.momentum.to_string(), expected: "0 up to, not including, 1" });
+            return Err(Error::Setting {
+                name: "momentum",
+                value: self.momentum.to_string(),
+                expected: "0 up to, not including, 1",
+            });
         }
         Ok(())
     }
@@ -213,7 +226,8 @@ impl Trainer {
         let frozen = (start > 0).then(|| network.slice(0..start)).transpose()?;
         // Built anew, so that its parameters are numbered from its own first layer, as they are on resuming.
         let trained = network.slice(start..layers)?;
-        let trained = Network::from_tensors(trained.architecture().clone(), trained.tensors()?, network.device())?.trainable();
+        let trained =
+            Network::from_tensors(trained.architecture().clone(), trained.tensors()?, network.device())?.trainable();
         let loss = CrossEntropyLossConfig::new().init(trained.device());
         let optimizer = settings.optimizer();
         Ok(Self { frozen, trained, source, train, validation, settings, optimizer, loss, step: 0, seconds: 0.0 })
@@ -234,6 +248,11 @@ impl Trainer {
     /// Whether `folder` holds a state to resume from.
     pub fn can_resume(folder: &Path) -> bool {
         state::path(folder).exists()
+    }
+
+    /// Removes the state in `folder`, which a finished run needs no more; other files stay.
+    pub fn clear(folder: &Path) {
+        state::clear(folder);
     }
 
     /// Steps done.
@@ -281,7 +300,12 @@ impl Trainer {
         Ok(Outcome::Finished)
     }
 
-    fn after_step(&mut self, window: &mut Window, folder: Option<&Path>, observer: &mut dyn Observer) -> Result<(), Error> {
+    fn after_step(
+        &mut self,
+        window: &mut Window,
+        folder: Option<&Path>,
+        observer: &mut dyn Observer,
+    ) -> Result<(), Error> {
         let due = |every: usize| every > 0 && self.step.is_multiple_of(every);
         let last = self.step == self.settings.steps;
         let evaluates = self.validation.is_some() && (due(self.settings.eval_every) || last);
@@ -327,7 +351,8 @@ impl Trainer {
 
     /// One step of stochastic gradient descent.
     fn advance(&mut self, batch: Batch, window: &mut Window) -> Result<(), Error> {
-        let mut rng = ChaCha8Rng::seed_from_u64(self.settings.seed ^ (self.step as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let mut rng =
+            ChaCha8Rng::seed_from_u64(self.settings.seed ^ (self.step as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let (signal, targets) = self.signal(&batch.labels, &mut rng)?;
         let images = batch.labels.len();
         let x = frozen_features(self.frozen.as_ref(), to_device(&self.trained, batch.images, batch.shape))?.autodiff();

@@ -26,7 +26,11 @@ impl Observer for StopAt {
 fn loader(split: &str, images: usize, training: bool) -> Loader {
     let data = Shapes::new(2, 64, 5).unwrap().dataset(split, images);
     let options = if training {
-        LoadOptions { drop_last: true, augmentation: Some(Augmentation::shift_and_flip(3)), ..LoadOptions::training(8, 1) }
+        LoadOptions {
+            drop_last: true,
+            augmentation: Some(Augmentation::shift_and_flip(3)),
+            ..LoadOptions::training(8, 1)
+        }
     } else {
         LoadOptions::evaluation(32)
     };
@@ -39,8 +43,14 @@ fn alexnet() -> Network {
 }
 
 fn joined(preserved: usize) -> (Network, SignalSource) {
-    let settings =
-        JoinSettings { preserved, kind: SignalKind::Complement, form: SignalForm::Digit, strength: 1.0, new_weights: 1.0, seed: 3 };
+    let settings = JoinSettings {
+        preserved,
+        kind: SignalKind::Complement,
+        form: SignalForm::Digit,
+        strength: 1.0,
+        new_weights: 1.0,
+        seed: 3,
+    };
     let samples = loader("train", 16, false).epoch(0).unwrap().next().unwrap().unwrap().images;
     join_signal(&alexnet(), &settings, Some(Glyphs::drawn(1, &[0, 1], 8).unwrap()), samples).unwrap()
 }
@@ -79,7 +89,10 @@ fn a_state_of_other_settings_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     run(trainer(1, 12), Some(folder.path()), 2);
     let error = trainer(1, 13).resume(folder.path()).err().unwrap();
-    assert!(matches!(&error, Error::OtherRun { difference, .. } if difference.contains("steps was 12, now 13")), "{error}");
+    assert!(
+        matches!(&error, Error::OtherRun { difference, .. } if difference.contains("steps was 12, now 13")),
+        "{error}"
+    );
     assert!(trainer(2, 12).resume(folder.path()).is_err());
 }
 

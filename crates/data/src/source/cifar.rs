@@ -11,18 +11,7 @@ const PLANE: usize = SIDE * SIDE;
 const RECORD: usize = 1 + 3 * PLANE;
 /// The records of one file that are held in memory: over thirty times an original file.
 const MOST_BYTES: u64 = 1 << 30;
-const CLASSES: [&str; 10] = [
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-];
+const CLASSES: [&str; 10] = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 /// The splits, sorted; `test_batch.bin` is the first, `data_batch_*.bin` the second.
 const SPLITS: [&str; 2] = ["test", "train"];
 
@@ -30,11 +19,7 @@ const SPLITS: [&str; 2] = ["test", "train"];
 /// none. The order of the labels is the original one, which is also the sorted one.
 pub(crate) fn open(folder: &Path) -> Result<Option<Found>, DataError> {
     let inner = folder.join("cifar-10-batches-bin");
-    let folder = if inner.is_dir() {
-        inner
-    } else {
-        folder.to_owned()
-    };
+    let folder = if inner.is_dir() { inner } else { folder.to_owned() };
     let files = batch_files(&folder)?;
     let (mut images, mut samples, mut firsts) = (Vec::new(), Vec::new(), Vec::new());
     for (path, split) in &files {
@@ -77,11 +62,7 @@ fn batch_files(folder: &Path) -> Result<Vec<(PathBuf, usize)>, DataError> {
 fn records(path: &Path) -> Result<Vec<u8>, DataError> {
     let len = fs::metadata(path).map_err(DataError::io(path))?.len();
     if len > MOST_BYTES {
-        return Err(DataError::TooLarge {
-            path: path.to_owned(),
-            needed: len,
-            limit: MOST_BYTES,
-        });
+        return Err(DataError::TooLarge { path: path.to_owned(), needed: len, limit: MOST_BYTES });
     }
     let bytes = fs::read(path).map_err(DataError::io(path))?;
     if bytes.is_empty() || bytes.len() % RECORD != 0 {
@@ -99,12 +80,7 @@ fn check_label(path: &Path, record: usize, label: usize) -> Result<(), DataError
     if label < classes {
         return Ok(());
     }
-    Err(DataError::LabelRange {
-        path: path.to_owned(),
-        record,
-        label,
-        classes,
-    })
+    Err(DataError::LabelRange { path: path.to_owned(), record, label, classes })
 }
 
 fn interleaved(planes: &[u8]) -> Result<Pixels, DataError> {

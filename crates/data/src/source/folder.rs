@@ -10,11 +10,7 @@ const DEEPEST: usize = 8;
 
 /// Lists the image files below a folder.
 pub(crate) fn list(root: &Path) -> Result<Encoded, DataError> {
-    let mut encoded = Encoded {
-        entries: Vec::new(),
-        skipped: Skipped::default(),
-        store: Store::Disk,
-    };
+    let mut encoded = Encoded { entries: Vec::new(), skipped: Skipped::default(), store: Store::Disk };
     walk(root, "", 0, &mut encoded)?;
     Ok(encoded)
 }

@@ -28,10 +28,7 @@ pub(crate) struct IdxImages {
 
 /// Reads the idx files of a folder, gzipped or not; `None` when it holds no such files.
 pub(crate) fn open(folder: &Path) -> Result<Option<Found>, DataError> {
-    let mut raw = Raw {
-        names: RawNames::Records(Vec::new()),
-        images: Vec::new(),
-    };
+    let mut raw = Raw { names: RawNames::Records(Vec::new()), images: Vec::new() };
     let (mut samples, mut splits, mut firsts) = (Vec::new(), Vec::new(), Vec::new());
     for (name, _) in SPLITS {
         let Some(set) = read_split(folder, name)? else {
@@ -41,14 +38,9 @@ pub(crate) fn open(folder: &Path) -> Result<Option<Found>, DataError> {
         firsts.push((name.to_owned(), first));
         splits.push(name.to_owned());
         let labels = set.labels.iter().enumerate();
-        samples.extend(labels.map(|(at, &label)| Sample {
-            at: first + at,
-            label,
-            split,
-        }));
+        samples.extend(labels.map(|(at, &label)| Sample { at: first + at, label, split }));
         for pixels in set.data.chunks_exact(set.height * set.width) {
-            raw.images
-                .push(Pixels::new(set.width, set.height, 1, pixels.to_vec())?);
+            raw.images.push(Pixels::new(set.width, set.height, 1, pixels.to_vec())?);
         }
     }
     raw.names = RawNames::Records(firsts);
@@ -73,39 +65,23 @@ pub(crate) fn read_split(folder: &Path, split: &str) -> Result<Option<IdxImages>
     let ([count, height, width], data) = read::<3>(&images, IMAGES_MAGIC)?;
     let ([label_count], label_bytes) = read::<1>(&labels, LABELS_MAGIC)?;
     if label_count != count {
-        return Err(DataError::LabelCount {
-            path: labels,
-            images: count,
-            labels: label_count,
-        });
+        return Err(DataError::LabelCount { path: labels, images: count, labels: label_count });
     }
     let numbers: Vec<usize> = label_bytes.into_iter().map(usize::from).collect();
     if let Some(record) = numbers.iter().position(|&label| label >= DIGITS) {
-        return Err(DataError::LabelRange {
-            path: labels,
-            record,
-            label: numbers[record],
-            classes: DIGITS,
-        });
+        return Err(DataError::LabelRange { path: labels, record, label: numbers[record], classes: DIGITS });
     }
-    Ok(Some(IdxImages {
-        height,
-        width,
-        data,
-        labels: numbers,
-    }))
+    Ok(Some(IdxImages { height, width, data, labels: numbers }))
 }
 
 /// `train-images-idx3-ubyte`, with a dot for the second hyphen as some copies have it, and `.gz`.
 fn find(folder: &Path, starts: &[&str], what: &str, rank: usize) -> Option<PathBuf> {
     let names = starts.iter().flat_map(|start| {
-        ["-", "."].into_iter().flat_map(move |dot| {
-            ["", ".gz"].map(|end| format!("{start}-{what}{dot}idx{rank}-ubyte{end}"))
-        })
+        ["-", "."]
+            .into_iter()
+            .flat_map(move |dot| ["", ".gz"].map(|end| format!("{start}-{what}{dot}idx{rank}-ubyte{end}")))
     });
-    names
-        .map(|name| folder.join(name))
-        .find(|path| path.is_file())
+    names.map(|name| folder.join(name)).find(|path| path.is_file())
 }
 
 /// Reads an idx file of bytes: big-endian magic, one length a dimension, then the bytes.
@@ -119,22 +95,12 @@ fn read<const RANK: usize>(path: &Path, magic: u32) -> Result<([usize; RANK], Ve
     let header = take(&mut input, 4 + 4 * RANK as u64, path)?;
     let got = number(&header, 0);
     if got != magic {
-        return Err(DataError::Magic {
-            path: path.to_owned(),
-            expected: magic,
-            got,
-        });
+        return Err(DataError::Magic { path: path.to_owned(), expected: magic, got });
     }
     let dims: [usize; RANK] = std::array::from_fn(|dim| number(&header, dim + 1) as usize);
-    let needed = dims
-        .iter()
-        .fold(1_u64, |all, &dim| all.saturating_mul(dim as u64));
+    let needed = dims.iter().fold(1_u64, |all, &dim| all.saturating_mul(dim as u64));
     if needed > MOST_BYTES {
-        return Err(DataError::TooLarge {
-            path: path.to_owned(),
-            needed,
-            limit: MOST_BYTES,
-        });
+        return Err(DataError::TooLarge { path: path.to_owned(), needed, limit: MOST_BYTES });
     }
     let bytes = take(&mut input, needed, path)?;
     let more = input.take(1).read_to_end(&mut Vec::new());
@@ -155,11 +121,7 @@ fn take(input: &mut impl Read, expected: u64, path: &Path) -> Result<Vec<u8>, Da
     if got == expected {
         return Ok(bytes);
     }
-    Err(DataError::Length {
-        path: path.to_owned(),
-        expected,
-        got,
-    })
+    Err(DataError::Length { path: path.to_owned(), expected, got })
 }
 
 fn number(header: &[u8], at: usize) -> u32 {

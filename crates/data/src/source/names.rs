@@ -33,23 +33,14 @@ pub(crate) fn split_name(name: &str) -> Option<&'static str> {
 
 /// A hidden part anywhere in the path hides the file: `._x`, `.DS_Store`, `__MACOSX/x`.
 pub(crate) fn kind_of(name: &str) -> Kind {
-    if name
-        .split('/')
-        .any(|part| part.starts_with('.') || part == "__MACOSX")
-    {
+    if name.split('/').any(|part| part.starts_with('.') || part == "__MACOSX") {
         return Kind::Hidden;
     }
-    if is_image(name) {
-        Kind::Image
-    } else {
-        Kind::Other
-    }
+    if is_image(name) { Kind::Image } else { Kind::Other }
 }
 
 pub(crate) fn is_image(name: &str) -> bool {
-    let extension = name
-        .rsplit_once('.')
-        .map(|(_, end)| end.to_ascii_lowercase());
+    let extension = name.rsplit_once('.').map(|(_, end)| end.to_ascii_lowercase());
     matches!(extension.as_deref(), Some("jpg" | "jpeg" | "png" | "webp"))
 }
 
@@ -77,17 +68,8 @@ pub(crate) fn by_name(encoded: Encoded, layout: Layout) -> Option<Found> {
 type Named = (Vec<Sample>, Vec<String>, Vec<String>, usize);
 
 fn named_to_found(encoded: Encoded, (samples, classes, splits, unlabelled): Named) -> Found {
-    let skipped = Skipped {
-        unlabelled,
-        ..encoded.skipped
-    };
-    Found {
-        source: Arc::new(encoded),
-        samples,
-        classes,
-        splits,
-        skipped,
-    }
+    let skipped = Skipped { unlabelled, ..encoded.skipped };
+    Found { source: Arc::new(encoded), samples, classes, splits, skipped }
 }
 
 /// Samples, sorted classes, sorted splits, and how many files had no class.
@@ -111,10 +93,7 @@ fn tally(classes: &[Option<String>], splits: &[&str]) -> Named {
 /// The parts of every name, without the folders that all names share. Folders are dropped only
 /// while a class folder remains below, or while all names carry their class themselves.
 fn stripped(entries: &[Entry]) -> Vec<Vec<&str>> {
-    let mut parts: Vec<Vec<&str>> = entries
-        .iter()
-        .map(|entry| entry.name.split('/').collect())
-        .collect();
+    let mut parts: Vec<Vec<&str>> = entries.iter().map(|entry| entry.name.split('/').collect()).collect();
     while let Some(first) = shared_folder(&parts) {
         let deep = parts.iter().any(|parts| parts.len() > 2);
         let carried = parts.iter().all(|parts| kaggle_class(parts).is_some());
@@ -130,9 +109,7 @@ fn stripped(entries: &[Entry]) -> Vec<Vec<&str>> {
 
 fn shared_folder<'a>(parts: &[Vec<&'a str>]) -> Option<&'a str> {
     let first = parts.first().filter(|parts| parts.len() > 1)?[0];
-    let shared = parts
-        .iter()
-        .all(|parts| parts.len() > 1 && parts[0] == first);
+    let shared = parts.iter().all(|parts| parts.len() > 1 && parts[0] == first);
     shared.then_some(first)
 }
 

@@ -1,0 +1,93 @@
+//! `cleave eval`: accuracy after unmasking.
+
+use crate::options::{DataOptions, DeviceOption, GlyphOptions, open_dataset};
+use crate::training::EVALUATION_BATCH;
+use crate::{Failure, Output};
+use clap::Args;
+use cleave_data::{LoadOptions, Loader};
+use cleave_nets::{Checkpoint, SignalForm};
+use cleave_retrain::{SignalSource, average_accuracy, evaluate};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// Measure a network's accuracy, over random signals where it has a join
+#[derive(Args, Clone, Debug)]
+pub struct Eval {
+    /// The network
+    model: PathBuf,
+    #[command(flatten)]
+    data: DataOptions,
+    /// Split to take
+    #[arg(long, default_value = "val")]
+    split: String,
+    #[command(flatten)]
+    glyphs: GlyphOptions,
+    /// Passes over the images, each with fresh signals
+    #[arg(long, default_value_t = 3)]
+    passes: usize,
+    #[command(flatten)]
+    device: DeviceOption,
+    /// Seed of signals and draws
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+/// What was measured.
+#[derive(Debug, Serialize)]
+pub struct Accuracy {
+    /// Images in the split.
+    images: usize,
+    /// Passes over them.
+    passes: usize,
+    /// Share of right unmasked labels.
+    accuracy: f64,
+    /// Average accuracy (sun2019, Eq. 11): 1000 draws of 100 images.
+    average_accuracy: f64,
+    /// Share of masked labels that equal the true one; a guess has 1 / classes.
+    masked_matches: f64,
+    /// Broken images that were left out.
+    left_out: usize,
+}
+
+impl std::fmt::Display for Accuracy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "images                {} ({} left out), {} passes", self.images, self.left_out, self.passes)?;
+        writeln!(f, "accuracy              {:.2} % (after unmasking)", 100.0 * self.accuracy)?;
+        writeln!(f, "average accuracy      {:.5} (Eq. 11: 1000 draws of 100)", self.average_accuracy)?;
+        write!(f, "masked label is true  {:.2} %", 100.0 * self.masked_matches)
+    }
+}
+
+impl Eval {
+    /// Runs the command.
+    pub fn run(&self, output: &Output) -> Result<(), Failure> {
+        let model = Checkpoint::load(&self.model, &self.device.open()?)?;
+        let data = DataOptions { classes: Some(model.card.classes.clone()), ..self.data.clone() };
+        let dataset = open_dataset(&data, Some(&self.split))?;
+        let images = dataset.len();
+        let loader = Loader::new(dataset, model.card.preparation.clone(), LoadOptions::evaluation(EVALUATION_BATCH))?;
+        let source = self.source(&model)?;
+        let passes = if source.is_some() { self.passes } else { 1 };
+        let evaluation = evaluate(&model.network, source.as_ref(), &loader, passes, self.seed)?;
+        output.result(&Accuracy {
+            images,
+            passes,
+            accuracy: evaluation.accuracy(),
+            average_accuracy: average_accuracy(&evaluation, 1000, 100, self.seed),
+            masked_matches: evaluation.masked_matches,
+            left_out: loader.faults().len(),
+        })
+    }
+
+    /// Signals drawn with MNIST's test images where MNIST is given, else with the model's own glyphs.
+    fn source(&self, model: &Checkpoint) -> Result<Option<SignalSource>, Failure> {
+        let (Some((_, spec)), Some(shape)) = (model.network.architecture().join(), model.network.signal_shape()) else {
+            return Ok(None);
+        };
+        let glyphs = match (&self.glyphs.glyphs, spec.form) {
+            (Some(_), SignalForm::Digit) => Some(self.glyphs.open(spec.classes, "test", self.seed)?),
+            _ => model.glyphs.clone(),
+        };
+        Ok(Some(SignalSource::new(spec.clone(), glyphs, shape.height, shape.width)?))
+    }
+}

@@ -1,0 +1,116 @@
+//! Options that several commands share.
+
+use crate::Failure;
+use clap::{Args, ValueEnum};
+use cleave_data::{Dataset, Glyphs, Layout, OpenOptions};
+use cleave_nets::{AlexNet, Architecture, Device};
+use std::path::PathBuf;
+
+/// Which labelled images to take.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Data")]
+pub struct DataOptions {
+    /// Folder or tar of labelled images (class folders, cat.0.jpg names, MNIST idx, CIFAR-10 binary)
+    #[arg(long)]
+    pub data: PathBuf,
+    /// Take these classes, in this order
+    #[arg(long, value_delimiter = ',')]
+    pub classes: Option<Vec<String>>,
+    /// At most this many images a class
+    #[arg(long)]
+    pub limit: Option<usize>,
+    /// Stop at the first broken image instead of leaving it out
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// Opens the images of a split, where the data has splits.
+pub fn open_dataset(options: &DataOptions, split: Option<&str>) -> Result<Dataset, Failure> {
+    let open = OpenOptions {
+        layout: Layout::Auto,
+        strict: options.strict,
+        classes: options.classes.clone(),
+        limit: options.limit,
+        ..OpenOptions::default()
+    };
+    let all = Dataset::open(&options.data, &open)?;
+    match split.filter(|_| !all.splits().is_empty()) {
+        Some(split) => Ok(all.in_split(split)?),
+        None => Ok(all),
+    }
+}
+
+/// Which network.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Network")]
+pub struct ModelOptions {
+    /// Architecture
+    #[arg(long, value_enum, default_value_t = Arch::Alexnet)]
+    pub arch: Arch,
+    /// Height and width of the input in pixels
+    #[arg(long, default_value_t = 224)]
+    pub size: usize,
+    /// Channels of the input: 3 for colour, 1 for grey
+    #[arg(long, default_value_t = 3)]
+    pub channels: usize,
+    /// Divide every width but the last by this
+    #[arg(long, default_value_t = 1)]
+    pub divisor: usize,
+}
+
+/// Architectures by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Arch {
+    /// AlexNet as in sun2019, Table 1
+    Alexnet,
+}
+
+impl ModelOptions {
+    /// The layer list for so many classes.
+    pub fn architecture(&self, classes: usize) -> Result<Architecture, Failure> {
+        let Self { size, channels, divisor, .. } = *self;
+        match self.arch {
+            Arch::Alexnet => Ok(AlexNet { size, channels, classes, divisor }.architecture()?),
+        }
+    }
+}
+
+/// Where to compute.
+#[derive(Args, Clone, Debug)]
+pub struct DeviceOption {
+    /// Device to compute on
+    #[arg(long, default_value = "flex")]
+    pub device: String,
+}
+
+impl DeviceOption {
+    /// The device.
+    pub fn open(&self) -> Result<Device, Failure> {
+        Ok(cleave_nets::device(&self.device)?)
+    }
+}
+
+/// Digit images for the signal.
+#[derive(Args, Clone, Debug)]
+pub struct GlyphOptions {
+    /// Folder with MNIST's idx files to take digit images from; without it they are drawn
+    #[arg(long)]
+    pub glyphs: Option<PathBuf>,
+    /// Digit images of each digit that a client gets to draw its signal with
+    #[arg(long, default_value_t = 64)]
+    pub released_glyphs: usize,
+}
+
+/// Digit images to train with and to draw when there is no MNIST.
+const DRAWN_GLYPHS: usize = 1000;
+
+impl GlyphOptions {
+    /// Images of the digits 0 to `classes` - 1, of MNIST's `split` or drawn.
+    pub fn open(&self, classes: usize, split: &str, seed: u64) -> Result<Glyphs, Failure> {
+        let digits: Vec<_> = (0..classes.min(10)).collect();
+        match &self.glyphs {
+            Some(folder) => Ok(Glyphs::from_mnist(folder, split, &digits)?),
+            None => Ok(Glyphs::drawn(if split == "train" { seed } else { !seed }, &digits, DRAWN_GLYPHS)?),
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! What `train`, `retrain` and `demo` share: loaders, progress, the log, and stopping.
+
+use crate::options::DataOptions;
+use crate::{Failure, options};
+use clap::Args;
+use cleave_data::{Augmentation, ChannelStatistics, LoadOptions, Loader, Preparation};
+use cleave_nets::Checkpoint;
+use cleave_retrain::{Measurement, Observer, Outcome, TrainSettings, Trainer};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Settings of the training loop; the defaults are those of sun2019's Table 1.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Training")]
+pub struct TrainOptions {
+    /// Batches to train on
+    #[arg(long, default_value_t = 5000)]
+    pub steps: usize,
+    /// Images a batch
+    #[arg(long, default_value_t = 16)]
+    pub batch: usize,
+    /// Learning rate at the start
+    #[arg(long, default_value_t = 0.001)]
+    pub learning_rate: f64,
+    /// The rate falls as (1 - step/steps)^POWER
+    #[arg(long, default_value_t = 0.9)]
+    pub power: f64,
+    /// Momentum of stochastic gradient descent
+    #[arg(long, default_value_t = 0.9)]
+    pub momentum: f64,
+    /// L2 weight decay
+    #[arg(long, default_value_t = 5e-4)]
+    pub weight_decay: f32,
+    /// Move training images by up to this many pixels
+    #[arg(long, default_value_t = 4)]
+    pub shift: usize,
+    /// Probability of mirroring a training image
+    #[arg(long, default_value_t = 0.5)]
+    pub flip: f64,
+    /// Steps between lines of the log
+    #[arg(long, default_value_t = 50)]
+    pub log_every: usize,
+    /// Steps between evaluations on the validation images; 0 for the end only
+    #[arg(long, default_value_t = 1000)]
+    pub eval_every: usize,
+    /// Steps between saved states
+    #[arg(long, default_value_t = 500)]
+    pub save_every: usize,
+    /// Go on from the state that an interrupted run left in OUT.run
+    #[arg(long)]
+    pub resume: bool,
+}
+
+impl TrainOptions {
+    /// The loop's own settings.
+    pub fn settings(&self, seed: u64) -> TrainSettings {
+        TrainSettings {
+            steps: self.steps,
+            batch: self.batch,
+            learning_rate: self.learning_rate,
+            power: self.power,
+            momentum: self.momentum,
+            weight_decay: self.weight_decay,
+            seed,
+            augmentation: Augmentation { shift: self.shift, enlarge: true, flip: self.flip },
+            log_every: self.log_every,
+            eval_every: self.eval_every,
+            save_every: self.save_every,
+            ..TrainSettings::default()
+        }
+    }
+}
+
+/// Images to train on and, where the data has them, images to evaluate on.
+pub struct Loaders {
+    /// Shuffled and augmented.
+    pub train: Loader,
+    /// In order, as they are.
+    pub validation: Option<Loader>,
+}
+
+impl Loaders {
+    /// Opens both splits.
+    pub fn open(data: &DataOptions, preparation: &Preparation, settings: &TrainSettings) -> Result<Self, Failure> {
+        let train = options::open_dataset(data, Some("train"))?;
+        let options = LoadOptions {
+            drop_last: true,
+            augmentation: Some(settings.augmentation),
+            cache_bytes: CACHE,
+            ..LoadOptions::training(settings.batch, settings.seed)
+        };
+        let validation = ["val", "test"].into_iter().find(|split| train.splits().iter().any(|have| have == split));
+        let validation = validation.map(|split| options::open_dataset(data, Some(split))).transpose()?;
+        let evaluation = |dataset| Loader::new(dataset, preparation.clone(), LoadOptions::evaluation(EVALUATION_BATCH));
+        Ok(Self {
+            train: Loader::new(train, preparation.clone(), options)?,
+            validation: validation.map(evaluation).transpose()?,
+        })
+    }
+}
+
+/// 2 GiB: the 20,000 images of Dogs vs. Cats at 120 pixels, the enlarged size, fill 0.86 GB.
+const CACHE: usize = 2 << 30;
+/// Images a forward pass of an evaluation.
+pub const EVALUATION_BATCH: usize = 100;
+/// Images that mean and deviation of the channels are measured over.
+const STATISTICS: usize = 500;
+
+/// A preparation with the mean and deviation of the training images.
+pub fn measured_preparation(
+    data: &DataOptions,
+    size: usize,
+    channels: usize,
+    seed: u64,
+) -> Result<Preparation, Failure> {
+    let plain = Preparation::new(size, size, channels);
+    let statistics =
+        ChannelStatistics::measure(&options::open_dataset(data, Some("train"))?, &plain, STATISTICS, seed)?;
+    Ok(plain.normalised(statistics.mean, statistics.std))
+}
+
+/// Ctrl-C as a flag; a second one ends the process at once.
+pub fn interrupt_flag() -> Result<Arc<AtomicBool>, Failure> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let (set, runtime) = (Arc::clone(&flag), tokio::runtime::Builder::new_current_thread().enable_all().build()?);
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            while tokio::signal::ctrl_c().await.is_ok() {
+                if set.swap(true, Ordering::Relaxed) {
+                    std::process::exit(130);
+                }
+            }
+        });
+    });
+    Ok(flag)
+}
+
+/// A progress bar on stderr and a log of JSON lines.
+pub struct Watch {
+    bar: ProgressBar,
+    log: Option<File>,
+    stop: Arc<AtomicBool>,
+    /// All measurements, for a report.
+    pub measurements: Vec<Measurement>,
+}
+
+impl Watch {
+    /// Watches a run of `steps` steps; `log` is appended to.
+    pub fn new(label: &str, steps: usize, log: Option<&Path>, stop: Arc<AtomicBool>) -> Result<Self, Failure> {
+        let bar = ProgressBar::new(steps as u64);
+        let template = "{prefix} {bar:24} {pos}/{len} {msg} {eta} left";
+        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_prefix(label.to_owned());
+        let open = |path: &Path| File::options().create(true).append(true).open(path);
+        Ok(Self { bar, log: log.map(open).transpose()?, stop, measurements: Vec::new() })
+    }
+}
+
+impl Observer for Watch {
+    fn measured(&mut self, measurement: &Measurement) {
+        let Measurement { loss, train_accuracy, images_per_second, accuracy, .. } = measurement;
+        let tested = accuracy.map_or_else(String::new, |accuracy| format!(" val {:.2} %", 100.0 * accuracy));
+        self.bar.set_message(format!(
+            "loss {loss:.3} acc {:.1} %{tested} {images_per_second:.0} img/s",
+            100.0 * train_accuracy
+        ));
+        if let (Some(log), Ok(line)) = (&mut self.log, serde_json::to_string(measurement)) {
+            if let Err(error) = writeln!(log, "{line}") {
+                self.bar.println(format!("warning: the log cannot be written: {error}"));
+                self.log = None;
+            }
+        }
+        self.measurements.push(measurement.clone());
+    }
+
+    fn stepped(&mut self, step: usize) {
+        self.bar.set_position(step as u64);
+    }
+
+    fn stop(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// Folder for state and log beside the model that a run makes.
+pub fn run_folder(out: &Path) -> PathBuf {
+    let mut name = out.file_name().unwrap_or_default().to_owned();
+    name.push(".run");
+    out.with_file_name(name)
+}
+
+/// Runs a trainer to its end, or to Ctrl-C; the finished network goes to `out`.
+pub fn run(
+    trainer: Trainer,
+    resume: bool,
+    label: &str,
+    mut checkpoint: Checkpoint,
+    settings: &TrainSettings,
+    out: &Path,
+) -> Result<Vec<Measurement>, Failure> {
+    let folder = run_folder(out);
+    std::fs::create_dir_all(&folder)?;
+    let mut trainer = match (resume, Trainer::can_resume(&folder)) {
+        (true, true) => trainer.resume(&folder)?,
+        (true, false) => return Err(Failure::NothingToResume { folder }),
+        (false, true) => return Err(Failure::UnfinishedRun { folder }),
+        (false, false) => trainer,
+    };
+    let mut watch = Watch::new(label, settings.steps, Some(&folder.join("log.jsonl")), interrupt_flag()?)?;
+    if trainer.run(Some(&folder), &mut watch)? == Outcome::Interrupted {
+        return Err(Failure::Interrupted { step: trainer.step(), folder });
+    }
+    watch.bar.finish();
+    checkpoint.network = trainer.network()?;
+    let last = watch.measurements.last();
+    let record = serde_json::json!({ "run": label, "settings": settings, "result": last });
+    checkpoint.card.training.history.push(record);
+    checkpoint.save(out)?;
+    Trainer::clear(&folder);
+    Ok(watch.measurements)
+}
+
+/// How a training ended.
+#[derive(Debug, serde::Serialize)]
+pub struct Summary {
+    /// The model.
+    out: PathBuf,
+    /// The last measurement.
+    last: Option<Measurement>,
+}
+
+impl Summary {
+    /// Of a finished run.
+    pub fn new(out: &Path, measurements: &[Measurement]) -> Self {
+        Self { out: out.to_owned(), last: measurements.last().cloned() }
+    }
+}
+
+impl std::fmt::Display for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "wrote {}", self.out.display())?;
+        match &self.last {
+            Some(Measurement { step, seconds, accuracy: Some(accuracy), .. }) => {
+                write!(
+                    f,
+                    " after {step} steps in {seconds:.0} s: accuracy on validation images {:.2} %",
+                    100.0 * accuracy
+                )
+            }
+            Some(Measurement { step, seconds, .. }) => write!(f, " after {step} steps in {seconds:.0} s"),
+            None => Ok(()),
+        }
+    }
+}

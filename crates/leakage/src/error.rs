@@ -1,0 +1,119 @@
+//! What the checks refuse.
+
+use thiserror::Error;
+
+/// Why a front half was refused, or why its rank could not be computed.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum LeakageError {
+    /// A front half has to have at least one layer.
+    #[error("the front half has no layer; pass the layers from the image up to the cut")]
+    EmptyFront,
+
+    /// A size lies outside what the counts accept.
+    #[error("layer `{layer}`: {what} is {got}, expected {min} to {max}; correct the layer's shape")]
+    Extent {
+        /// The layer's name.
+        layer: String,
+        /// The field in question.
+        what: &'static str,
+        /// Its value.
+        got: usize,
+        /// The smallest value accepted.
+        min: usize,
+        /// The largest value accepted.
+        max: usize,
+    },
+
+    /// Grouped convolutions are not counted.
+    #[error(
+        "layer `{layer}`: {got} groups, expected 1; count a grouped convolution as {got} layers, one a group"
+    )]
+    Groups {
+        /// The layer's name.
+        layer: String,
+        /// The groups asked for.
+        got: usize,
+    },
+
+    /// A pool was put behind a fully connected layer.
+    #[error("layer `{layer}`: a fully connected layer has no pool; set `pool` to None")]
+    PoolAfterLinear {
+        /// The layer's name.
+        layer: String,
+    },
+
+    /// The previous layer's output is not this layer's unknown input.
+    #[error(
+        "layer `{layer}`: expected unknown inputs {expected:?} (channels, height, width) but the layer before gives {got:?}; \
+         compare the input size and the known channels with that layer's output"
+    )]
+    ChainMismatch {
+        /// The layer that receives.
+        layer: String,
+        /// What it declares, `[channels, height, width]`; a vector is `[features, 1, 1]`.
+        expected: [usize; 3],
+        /// What arrives.
+        got: [usize; 3],
+    },
+
+    /// The weights do not fill the declared shape.
+    #[error(
+        "layer `{layer}`: expected {expected} weights in [out, in, height, width] order, got {got}; pass the kernel without its bias"
+    )]
+    WeightCount {
+        /// The layer's name.
+        layer: String,
+        /// Weights the shape asks for.
+        expected: u128,
+        /// Weights passed.
+        got: usize,
+    },
+
+    /// A weight is NaN or infinite.
+    #[error(
+        "layer `{layer}`: weight {index} is {value}, expected a finite number; the checkpoint is damaged or training diverged"
+    )]
+    NonFiniteWeight {
+        /// The layer's name.
+        layer: String,
+        /// Position in the flat weights.
+        index: usize,
+        /// The value found.
+        value: f32,
+    },
+
+    /// A measured share of zeros is not a share.
+    #[error(
+        "layer `{layer}`: the share of zeros is {got}, expected 0 to 1; pass None where it was not measured"
+    )]
+    ZeroShare {
+        /// The layer's name.
+        layer: String,
+        /// The value passed.
+        got: f64,
+    },
+
+    /// A rank tolerance that no singular value can be compared with.
+    #[error("the rank tolerance is {got}, expected at least 0 and less than 1; try 1e-10")]
+    Tolerance {
+        /// The value passed.
+        got: f64,
+    },
+
+    /// The singular values did not converge.
+    #[error(
+        "layer `{layer}`: the singular values at frequency {frequency:?} of grid {grid:?} did not converge within {iterations} \
+         iterations a value; raise `Effort::iterations`"
+    )]
+    NoConvergence {
+        /// The layer's name.
+        layer: String,
+        /// Index of the frequency, `[height, width]`.
+        frequency: [usize; 2],
+        /// Size of the frequency grid, `[height, width]`.
+        grid: [usize; 2],
+        /// The cap that was reached.
+        iterations: usize,
+    },
+}

@@ -4,8 +4,8 @@
 //! 2^20 bit/s: the factor of 8 was left out of them. In its last two rows the factor is in the column of links instead, for
 //! 519,168 are the bits of 13² · 384 = 64,896 links. [`STATED_BITS_PER_LINK`] and [`USED_BITS_PER_LINK`] give both readings.
 
-use crate::shape::{FrontLayer, Op, Stage};
 use crate::LeakageError;
+use crate::shape::{FrontLayer, Op, Stage};
 use serde::{Deserialize, Serialize};
 
 /// Bits a link as section 8.3 of Sun et al. (2019) states them.
@@ -28,11 +28,7 @@ impl CostModel {
     /// The model section 8.3 of Sun et al. (2019) states: parameters of 64 bits, links of 8 bits, 2^20 bit/s.
     #[must_use]
     pub fn paper() -> Self {
-        Self {
-            bits_per_parameter: 64,
-            bits_per_value: STATED_BITS_PER_LINK,
-            bits_per_second: f64::from(1 << 20),
-        }
+        Self { bits_per_parameter: 64, bits_per_value: STATED_BITS_PER_LINK, bits_per_second: f64::from(1 << 20) }
     }
 }
 
@@ -98,8 +94,8 @@ mod tests {
         let mut layers = Vec::new();
         for (index, (&width, (n, s, p))) in widths.iter().zip(kernels).enumerate() {
             let shape = ConvShape::new([n; 2], [s; 2], [p; 2], [channels, width], [side; 2]);
-            let mut layer = FrontLayer::new(format!("conv{}", index + 1), Op::Conv(shape))
-                .with_activation(Activation::Relu);
+            let mut layer =
+                FrontLayer::new(format!("conv{}", index + 1), Op::Conv(shape)).with_activation(Activation::Relu);
             if [0, 1, 4].contains(&index) {
                 layer = layer.with_pool(Pool { window: [3; 2], stride: [2; 2], padding: [0; 2] });
             }

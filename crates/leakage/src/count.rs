@@ -194,4 +194,3 @@ fn active_share(layer: &FrontLayer, stage: Stage) -> f64 {
 fn first_to_turn<'a>(mut counts: impl DoubleEndedIterator<Item = &'a Count> + Clone) -> Option<Count> {
     counts.clone().find(|count| count.leaks).or_else(|| counts.next_back()).cloned()
 }
-

@@ -26,9 +26,7 @@ pub enum LeakageError {
     },
 
     /// Grouped convolutions are not counted.
-    #[error(
-        "layer `{layer}`: {got} groups, expected 1; count a grouped convolution as {got} layers, one a group"
-    )]
+    #[error("layer `{layer}`: {got} groups, expected 1; count a grouped convolution as {got} layers, one a group")]
     Groups {
         /// The layer's name.
         layer: String,
@@ -84,9 +82,7 @@ pub enum LeakageError {
     },
 
     /// A measured share of zeros is not a share.
-    #[error(
-        "layer `{layer}`: the share of zeros is {got}, expected 0 to 1; pass None where it was not measured"
-    )]
+    #[error("layer `{layer}`: the share of zeros is {got}, expected 0 to 1; pass None where it was not measured")]
     ZeroShare {
         /// The layer's name.
         layer: String,

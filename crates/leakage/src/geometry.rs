@@ -42,16 +42,11 @@ impl Window {
 impl Axis {
     pub(crate) fn new(conv: &ConvShape, pool: Option<&Pool>, axis: usize) -> Self {
         let (convolved, outputs) = sides(conv, pool, axis);
-        let window =
-            Window { size: conv.kernel[axis], stride: conv.stride[axis], padding: conv.padding[axis] };
-        let pool = pool.map(|pool| Window {
-            size: pool.window[axis],
-            stride: pool.stride[axis],
-            padding: pool.padding[axis],
-        });
-        let seen: Vec<_> = (0..conv.input[axis])
-            .filter_map(|pixel| seers(window, pool, pixel, convolved, outputs))
-            .collect();
+        let window = Window { size: conv.kernel[axis], stride: conv.stride[axis], padding: conv.padding[axis] };
+        let pool =
+            pool.map(|pool| Window { size: pool.window[axis], stride: pool.stride[axis], padding: pool.padding[axis] });
+        let seen: Vec<_> =
+            (0..conv.input[axis]).filter_map(|pixel| seers(window, pool, pixel, convolved, outputs)).collect();
         let (size, stride) = pool.map_or((1, 1), |pool| (pool.size, pool.stride));
         Self {
             kernel: window.size + (size - 1) * window.stride,
@@ -91,13 +86,7 @@ impl Axis {
 }
 
 /// First and last output that sees a pixel.
-fn seers(
-    conv: Window,
-    pool: Option<Window>,
-    pixel: usize,
-    convolved: usize,
-    outputs: usize,
-) -> Option<(usize, usize)> {
+fn seers(conv: Window, pool: Option<Window>, pixel: usize, convolved: usize, outputs: usize) -> Option<(usize, usize)> {
     let values = conv.seen_by((pixel, pixel), convolved)?;
     pool.map_or(Some(values), |pool| pool.seen_by(values, outputs))
 }
@@ -123,9 +112,7 @@ mod tests {
     /// The pixels an output window sees, by walking every tap.
     fn walk(conv: &ConvShape, pool: Pool, start: usize, q: usize) -> usize {
         let convolved = sides(conv, None, 0).0;
-        let real = |position: usize, pad: usize, end: usize| {
-            position.checked_sub(pad).filter(|&inside| inside < end)
-        };
+        let real = |position: usize, pad: usize, end: usize| position.checked_sub(pad).filter(|&inside| inside < end);
         let mut seen = BTreeSet::new();
         for output in start..start + q {
             for tap in 0..pool.window[0] {

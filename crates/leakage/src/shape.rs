@@ -286,8 +286,7 @@ impl Op {
 pub(crate) fn sides(conv: &ConvShape, pool: Option<&Pool>, axis: usize) -> (usize, usize) {
     let padded = conv.input[axis] + 2 * conv.padding[axis];
     let convolved = (padded - conv.kernel[axis]) / conv.stride[axis] + 1;
-    let pooled = pool.map_or(convolved, |pool| {
-        (convolved + 2 * pool.padding[axis] - pool.window[axis]) / pool.stride[axis] + 1
-    });
+    let pooled =
+        pool.map_or(convolved, |pool| (convolved + 2 * pool.padding[axis] - pool.window[axis]) / pool.stride[axis] + 1);
     (convolved, pooled)
 }

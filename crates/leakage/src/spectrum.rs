@@ -125,12 +125,7 @@ pub fn spectrum(layer: &FrontLayer, effort: &Effort) -> Result<Rank, LeakageErro
     }
 }
 
-fn convolution(
-    layer: &str,
-    conv: &ConvShape,
-    weights: &[f32],
-    effort: &Effort,
-) -> Result<Rank, LeakageError> {
+fn convolution(layer: &str, conv: &ConvShape, weights: &[f32], effort: &Effort) -> Result<Rank, LeakageError> {
     let positions = [0, 1].map(|axis| sides(conv, None, axis).0);
     if (0..2).any(|axis| conv.kernel[axis] > conv.stride[axis] * positions[axis]) {
         return Ok(Rank::KernelWraps);
@@ -177,10 +172,7 @@ impl Effort {
         if allowed >= fewest {
             return Ok(allowed);
         }
-        Err(Rank::TooLarge {
-            multiplications: work.saturating_mul(fewest as u64),
-            limit: self.multiplications,
-        })
+        Err(Rank::TooLarge { multiplications: work.saturating_mul(fewest as u64), limit: self.multiplications })
     }
 }
 
@@ -251,10 +243,7 @@ fn hidden(ranks: &[(u64, usize)], unknowns: usize, positions: [usize; 2]) -> u64
 }
 
 /// Singular values of a finite matrix, or None where they do not converge to finite numbers.
-fn singular_values<T: ComplexField<RealField = f64>>(
-    matrix: DMatrix<T>,
-    iterations: usize,
-) -> Option<Vec<f64>> {
+fn singular_values<T: ComplexField<RealField = f64>>(matrix: DMatrix<T>, iterations: usize) -> Option<Vec<f64>> {
     // nalgebra reads a cap of 0 as "no cap".
     let cap = matrix.nrows().min(matrix.ncols()).saturating_mul(iterations).max(1);
     let svd = SVD::try_new_unordered(matrix, false, false, 5.0 * f64::EPSILON, cap)?;

@@ -1,15 +1,16 @@
 //! A report as text: an aligned table, then sentences.
 
+use crate::Count;
 use crate::report::{Finding, LayerReport, Reason, Report, Verdict, Zeros};
 use crate::shape::Stage;
 use crate::spectrum::{Injectivity, Rank, Spectrum};
-use crate::Count;
 use std::fmt::{self, Display, Formatter};
 
 const HEAD: [&str; 6] = ["layer", "stage", "count", "equations", "unknowns", "result"];
 /// Equations and unknowns are numbers and stand to the right.
 const RIGHT: [bool; 6] = [false, false, false, true, true, false];
-const CLOSING: &str = "Counting is neither necessary nor sufficient for privacy: only measured attacks say what an attacker gets.";
+const CLOSING: &str =
+    "Counting is neither necessary nor sufficient for privacy: only measured attacks say what an attacker gets.";
 
 type Row = [String; 6];
 
@@ -142,7 +143,9 @@ fn rank_note(rank: &Rank) -> String {
         Rank::Pooled => "no rank behind a pool, which is not linear.".to_owned(),
         Rank::KernelWraps => "no rank: the kernel is larger than the torus that the output size makes.".to_owned(),
         Rank::TooLarge { multiplications, limit } => {
-            format!("no rank: it would take {multiplications:.1e} multiplications, the limit is {limit:.1e}; counts only.")
+            format!(
+                "no rank: it would take {multiplications:.1e} multiplications, the limit is {limit:.1e}; counts only."
+            )
         }
     }
 }
@@ -150,7 +153,9 @@ fn rank_note(rank: &Rank) -> String {
 fn spectrum_note(spectrum: &Spectrum) -> String {
     let found = match spectrum.injectivity {
         Injectivity::Injective { condition } => {
-            format!("injective before the activation: least squares returns the input, condition number {condition:.3e}")
+            format!(
+                "injective before the activation: least squares returns the input, condition number {condition:.3e}"
+            )
         }
         Injectivity::Hidden { dimension } => {
             format!("{} dimensions of the input stay unknown before the activation", number(dimension as f64))
@@ -199,9 +204,8 @@ fn number(value: f64) -> String {
 }
 
 fn write_table(out: &mut Formatter<'_>, rows: &[Row]) -> fmt::Result {
-    let widths: [usize; 6] = std::array::from_fn(|column| {
-        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
-    });
+    let widths: [usize; 6] =
+        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
     rows.iter().try_for_each(|row| write_row(out, row, &widths))
 }
 

@@ -131,4 +131,7 @@ pub enum Error {
         /// In its own words.
         reason: String,
     },
+    /// A manifest that cannot be written as JSON.
+    #[error("the manifest cannot be written: {0}")]
+    Json(#[from] serde_json::Error),
 }

@@ -17,7 +17,8 @@ fn flex() -> Device {
 }
 
 fn reference_logits() -> Vec<f32> {
-    let record: serde_json::Value = serde_json::from_slice(&std::fs::read(fixture("alexnet-64-16.json")).unwrap()).unwrap();
+    let record: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(fixture("alexnet-64-16.json")).unwrap()).unwrap();
     serde_json::from_value::<Vec<Vec<f32>>>(record["logits"].clone()).unwrap().concat()
 }
 
@@ -34,7 +35,10 @@ fn logits_agree_with_pytorch_from_a_state_dict_and_from_safetensors() {
         assert_eq!(report.tensors[15].from, "classifier.6.bias");
         let logits = network.infer(inputs(), None, 4).unwrap();
         let reference = reference_logits();
-        assert!(reference.iter().any(|value| (value - reference[0]).abs() > 0.01), "the fixture must tell inputs apart");
+        assert!(
+            reference.iter().any(|value| (value - reference[0]).abs() > 0.01),
+            "the fixture must tell inputs apart"
+        );
         for (ours, theirs) in logits.iter().zip(&reference) {
             assert!((ours - theirs).abs() <= 1e-4, "{name}: {ours} against {theirs}");
         }
@@ -74,7 +78,10 @@ fn garbage_and_truncated_files_are_errors() {
         let bytes = std::fs::read(fixture(name)).unwrap();
         for length in (0..bytes.len()).step_by(bytes.len() / 37) {
             std::fs::write(&path, &bytes[..length]).unwrap();
-            assert!(import_network(&path, architecture(), &KeyMapping::Auto, &flex()).is_err(), "{name} cut at {length}");
+            assert!(
+                import_network(&path, architecture(), &KeyMapping::Auto, &flex()).is_err(),
+                "{name} cut at {length}"
+            );
         }
     }
     std::fs::write(&path, b"not a model").unwrap();

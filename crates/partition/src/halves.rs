@@ -1,0 +1,170 @@
+//! The two halves at work.
+
+use crate::release::{load_half, verify};
+use crate::{BackManifest, Error, FrontManifest};
+use cleave_nets::{Device, Network, Role, Shape};
+use cleave_retrain::{SignalSource, unmask_scores};
+use rand::Rng;
+use std::path::Path;
+
+/// What the client sends: finite values of the shape at the cut. One that exists fits its back half.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SmashedData {
+    values: Vec<f32>,
+    item: Shape,
+    batch: usize,
+}
+
+impl SmashedData {
+    /// Values of `batch` samples of shape `item`.
+    ///
+    /// # Errors
+    /// [`Error::SmashedLength`], [`Error::NotFinite`].
+    pub fn new(values: Vec<f32>, item: Shape, batch: usize) -> Result<Self, Error> {
+        let expected = batch * item.values();
+        if batch == 0 || values.len() != expected {
+            return Err(Error::SmashedLength { batch, item, expected, got: values.len() });
+        }
+        check_finite("smashed data", &values)?;
+        Ok(Self { values, item, batch })
+    }
+
+    /// `[batch, channels, height, width]`, row-major.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// Shape of one sample.
+    pub const fn item(&self) -> Shape {
+        self.item
+    }
+
+    /// Number of samples.
+    pub const fn batch(&self) -> usize {
+        self.batch
+    }
+}
+
+fn check_finite(what: &'static str, values: &[f32]) -> Result<(), Error> {
+    match values.iter().position(|value| !value.is_finite()) {
+        Some(position) => Err(Error::NotFinite { what, position, value: values[position] }),
+        None => Ok(()),
+    }
+}
+
+/// The client's half: image and signal in, smashed data out; and the way back from a masked answer.
+#[doc(alias = "client-side model")]
+pub struct FrontHalf {
+    network: Network,
+    source: Option<SignalSource>,
+    manifest: FrontManifest,
+}
+
+impl FrontHalf {
+    /// Reads a front half onto `device`.
+    ///
+    /// # Errors
+    /// [`Error::Network`] for a file that is no front half; [`Error::Damaged`]; [`Error::Signal`] when glyphs are missing.
+    pub fn load(path: &Path, device: &Device) -> Result<Self, Error> {
+        let (manifest, contents) = load_half::<FrontManifest>(path, Role::Front)?;
+        verify(path, &contents.tensors, &manifest.terms.front_hash)?;
+        let network = Network::from_tensors(manifest.architecture.clone(), contents.tensors, device)?;
+        let source = match (manifest.architecture.join(), network.signal_shape()) {
+            (Some((_, spec)), Some(shape)) => {
+                Some(SignalSource::new(spec.clone(), contents.glyphs, shape.height, shape.width)?)
+            }
+            _ => None,
+        };
+        Ok(Self { network, source, manifest })
+    }
+
+    /// What the file says of itself.
+    pub const fn manifest(&self) -> &FrontManifest {
+        &self.manifest
+    }
+
+    /// A fresh uniform signal for each of `count` samples; 0 where the network has no join.
+    ///
+    /// The signal is a secret: give a generator that is fit for secrets.
+    pub fn draw(&self, count: usize, rng: &mut impl Rng) -> Vec<usize> {
+        self.source.as_ref().map_or_else(|| vec![0; count], |source| source.draw(count, rng))
+    }
+
+    /// Runs the front half. `rng` picks the digit images.
+    ///
+    /// # Shapes
+    /// `images`: one prepared image of the manifest's input for each signal.
+    ///
+    /// # Errors
+    /// [`Error::Network`] for misshapen images, [`Error::NotFinite`], [`Error::Signal`].
+    pub fn smash(&self, images: Vec<f32>, signals: &[usize], rng: &mut impl Rng) -> Result<SmashedData, Error> {
+        let samples = images.len() / self.network.input().values();
+        if samples != signals.len() {
+            return Err(Error::SignalCount { samples, signals: signals.len() });
+        }
+        check_finite("the image", &images)?;
+        let planes = self.source.as_ref().map(|source| source.planes(signals, rng)).transpose()?;
+        let values = self.network.infer(images, planes, signals.len())?;
+        SmashedData::new(values, self.network.output(), signals.len())
+    }
+
+    /// The scores of one sample in the order of the true classes.
+    ///
+    /// # Shapes
+    /// `scores` and the result: `[classes]`.
+    pub fn unmask(&self, scores: &[f32], signal: usize) -> Vec<f32> {
+        match &self.source {
+            Some(source) => unmask_scores(source.spec(), scores, signal),
+            None => scores.to_vec(),
+        }
+    }
+}
+
+/// The provider's half: smashed data in, masked scores out.
+#[doc(alias = "server-side model")]
+pub struct BackHalf {
+    network: Network,
+    manifest: BackManifest,
+}
+
+impl BackHalf {
+    /// Reads a back half onto `device`.
+    ///
+    /// # Errors
+    /// [`Error::Network`] for a file that is no back half; [`Error::Damaged`].
+    pub fn load(path: &Path, device: &Device) -> Result<Self, Error> {
+        let (manifest, contents) = load_half::<BackManifest>(path, Role::Back)?;
+        verify(path, &contents.tensors, &manifest.back_hash)?;
+        let network = Network::from_tensors(manifest.architecture.clone(), contents.tensors, device)?;
+        Ok(Self { network, manifest })
+    }
+
+    /// What the file says of itself.
+    pub const fn manifest(&self) -> &BackManifest {
+        &self.manifest
+    }
+
+    /// Finishes the network.
+    ///
+    /// # Shapes
+    /// The result: `[batch, outputs]`, scores of the masked labels.
+    ///
+    /// # Errors
+    /// [`Error::Network`] for smashed data of another cut; [`Error::NotFinite`].
+    pub fn answer(&self, data: SmashedData) -> Result<Vec<f32>, Error> {
+        if data.item != self.network.input() {
+            return Err(cleave_nets::Error::Input { expected: self.network.input(), got: data.item }.into());
+        }
+        let scores = self.network.infer(data.values, None, data.batch)?;
+        check_finite("the answer", &scores)?;
+        Ok(scores)
+    }
+}
+
+/// Softmax of the scores of one sample.
+pub fn probabilities(scores: &[f32]) -> Vec<f32> {
+    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let powers: Vec<f32> = scores.iter().map(|score| (score - largest).exp()).collect();
+    let sum: f32 = powers.iter().sum();
+    powers.into_iter().map(|power| power / sum).collect()
+}

@@ -1,6 +1,6 @@
 //! Errors with a hint and an exit code.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Why a command failed.
@@ -16,6 +16,31 @@ pub enum Failure {
     /// From training.
     #[error(transparent)]
     Training(#[from] cleave_retrain::Error),
+    /// From the cut, its check or its files.
+    #[error(transparent)]
+    Partition(#[from] cleave_partition::Error),
+    /// The check says that a cut leaks.
+    #[error("the check says that a cut at {cut} leaks")]
+    CheckLeaks {
+        /// The cut.
+        cut: cleave_partition::Cut,
+    },
+    /// A file of the user's that cannot be read.
+    #[error("cannot read {}: {source}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A TOML file that is none.
+    #[error("{} is no TOML that can be used here: {reason}", .path.display())]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        reason: String,
+    },
     /// The operating system refused.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -45,6 +70,16 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// A file that cannot be read.
+    pub fn file(path: &Path, source: std::io::Error) -> Self {
+        Self::File { path: path.to_owned(), source }
+    }
+
+    /// A file that is no TOML.
+    pub fn toml(path: &Path, error: &toml::de::Error) -> Self {
+        Self::Toml { path: path.to_owned(), reason: error.to_string() }
+    }
+
     /// Prints the error and its hint, and gives the exit code.
     pub fn report(&self) -> ExitCode {
         eprintln!("error: {self}");
@@ -53,21 +88,52 @@ impl Failure {
     }
 
     const fn code(&self) -> u8 {
+        use cleave_nets::Error as Net;
+        use cleave_partition::Error as Part;
         match self {
-            Self::Data(_) | Self::Network(cleave_nets::Error::Io { .. } | cleave_nets::Error::Format { .. }) => 3,
+            Self::CheckLeaks { .. } | Self::Partition(Part::Leaks { .. }) => 4,
+            Self::Data(_) | Self::File { .. } | Self::Partition(Part::Damaged { .. } | Part::Exists { .. }) => 3,
+            Self::Network(net)
+            | Self::Partition(Part::Network(net))
+            | Self::Training(cleave_retrain::Error::Network(net)) => match net {
+                Net::Io { .. }
+                | Net::Format { .. }
+                | Net::Version { .. }
+                | Net::NotFinite { .. }
+                | Net::Keys { .. }
+                | Net::TensorShape { .. } => 3,
+                Net::Device { .. }
+                | Net::NoSuchLayer { .. }
+                | Net::Architecture { .. }
+                | Net::JoinVector { .. }
+                | Net::JoinTwice => 2,
+                _ => 1,
+            },
+            Self::Training(cleave_retrain::Error::Data(_)) => 3,
             Self::Interrupted { .. } => 130,
-            Self::NothingToResume { .. } | Self::UnfinishedRun { .. } => 2,
+            Self::Toml { .. } | Self::NothingToResume { .. } | Self::UnfinishedRun { .. } | Self::Partition(_) => 2,
+            Self::Training(cleave_retrain::Error::Setting { .. } | cleave_retrain::Error::Classes { .. }) => 2,
             _ => 1,
         }
     }
 
     const fn hint(&self) -> &'static str {
+        use cleave_partition::Error as Part;
         match self {
             Self::Interrupted { .. } => "run the same command with --resume to go on",
             Self::NothingToResume { .. } => "leave --resume away to start anew",
             Self::UnfinishedRun { .. } => "add --resume to go on, or remove that folder to start anew",
-            Self::Data(_) => "see `cleave train --help` for the layouts that can be read",
-            Self::Network(_) => "`cleave inspect FILE` says what a model file is",
+            Self::CheckLeaks { .. } | Self::Partition(Part::Leaks { .. }) => {
+                "cut later or behind a pool; to release all the same, `cleave cut ... --accept-leak \"REASON\"`"
+            }
+            Self::Partition(Part::Exists { .. }) => "name other files, or add --force",
+            Self::Data(_) | Self::Training(cleave_retrain::Error::Data(_)) => {
+                "`cleave help train` lists the layouts that can be read"
+            }
+            Self::Network(_) | Self::Partition(Part::Network(_) | Part::Damaged { .. }) => {
+                "`cleave inspect FILE` says what a model file is"
+            }
+            Self::File { .. } => "check the path and its permissions",
             _ => "see `cleave help`",
         }
     }

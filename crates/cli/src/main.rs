@@ -3,12 +3,13 @@
 #![allow(unreachable_pub, reason = "a binary has no public API; `pub` marks what a module shows the others")]
 
 mod commands;
+mod config;
 mod failure;
 mod options;
 mod output;
 mod training;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use failure::Failure;
 use output::Output;
 
@@ -19,6 +20,9 @@ struct Cli {
     /// Print results as JSON
     #[arg(long, global = true)]
     json: bool,
+    /// TOML file with a table of options for each command; the command line wins
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<std::path::PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -26,19 +30,44 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Train(commands::train::Train),
+    Import(commands::import::Import),
     Retrain(commands::retrain::Retrain),
     Eval(commands::eval::Eval),
+    Check(commands::check::Check),
+    Cut(commands::check::CutCommand),
+    Inspect(commands::inspect::Inspect),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+impl Command {
+    fn run(&self, output: &Output) -> Result<(), Failure> {
+        match self {
+            Self::Train(command) => command.run(output),
+            Self::Import(command) => command.run(output),
+            Self::Retrain(command) => command.run(output),
+            Self::Eval(command) => command.run(output),
+            Self::Check(command) => command.run(output),
+            Self::Cut(command) => command.run(output),
+            Self::Inspect(command) => command.run(output),
+            Self::Completions { shell } => {
+                clap_complete::generate(*shell, &mut Cli::command(), "cleave", &mut std::io::stdout());
+                Ok(())
+            }
+        }
+    }
 }
 
 fn main() -> std::process::ExitCode {
-    let cli = Cli::parse();
-    let output = Output { json: cli.json };
-    let result = match &cli.command {
-        Command::Train(command) => command.run(&output),
-        Command::Retrain(command) => command.run(&output),
-        Command::Eval(command) => command.run(&output),
+    let arguments = match config::expand(std::env::args_os().collect()) {
+        Ok(arguments) => arguments,
+        Err(failure) => return failure.report(),
     };
-    match result {
+    let cli = Cli::parse_from(arguments);
+    match cli.command.run(&Output { json: cli.json }) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }

@@ -2,7 +2,7 @@
 
 use crate::Failure;
 use clap::{Args, ValueEnum};
-use cleave_data::{Dataset, Glyphs, Layout, OpenOptions};
+use cleave_data::{Dataset, Glyphs, Layout, OpenOptions, Shapes};
 use cleave_nets::{AlexNet, Architecture, Device};
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Data")]
 pub struct DataOptions {
-    /// Folder or tar of labelled images (class folders, cat.0.jpg names, MNIST idx, CIFAR-10 binary)
+    /// Folder or tar of labelled images (class folders, cat.0.jpg names, MNIST idx, CIFAR-10 binary), or "builtin" for drawn shapes
     #[arg(long)]
     pub data: PathBuf,
     /// Take these classes, in this order
@@ -26,6 +26,9 @@ pub struct DataOptions {
 
 /// Opens the images of a split, where the data has splits.
 pub fn open_dataset(options: &DataOptions, split: Option<&str>) -> Result<Dataset, Failure> {
+    if options.data.as_os_str() == BUILTIN {
+        return builtin(options, split);
+    }
     let open = OpenOptions {
         layout: Layout::Auto,
         strict: options.strict,
@@ -38,6 +41,30 @@ pub fn open_dataset(options: &DataOptions, split: Option<&str>) -> Result<Datase
         Some(split) => Ok(all.in_split(split)?),
         None => Ok(all),
     }
+}
+
+/// In place of a path: the built-in generator.
+const BUILTIN: &str = "builtin";
+/// Side of the built-in images in pixels, and how many there are in a split unless limited.
+const BUILTIN_SIDE: usize = 64;
+const BUILTIN_TRAIN: usize = 2000;
+const BUILTIN_VAL: usize = 400;
+
+/// Drawn shapes: two classes, or the number named with `--classes`.
+fn builtin(options: &DataOptions, split: Option<&str>) -> Result<Dataset, Failure> {
+    let (split, images) = match split {
+        None | Some("train") => ("train", BUILTIN_TRAIN),
+        Some(split) => (split, BUILTIN_VAL),
+    };
+    let classes = options.classes.as_ref().map_or(2, Vec::len);
+    let all = Shapes::new(classes, BUILTIN_SIDE, 0)?.dataset(split, images);
+    Ok(options.limit.map_or(all.clone(), |most| all.limited(most, 0)))
+}
+
+/// The split to evaluate on, where the data has one.
+pub fn validation_split(options: &DataOptions, train: &Dataset) -> Option<&'static str> {
+    let has = |split: &&str| train.splits().iter().any(|have| have == split);
+    if options.data.as_os_str() == BUILTIN { Some("val") } else { ["val", "test"].into_iter().find(has) }
 }
 
 /// Which network.

@@ -87,17 +87,17 @@ impl Loaders {
     /// Opens both splits.
     pub fn open(data: &DataOptions, preparation: &Preparation, settings: &TrainSettings) -> Result<Self, Failure> {
         let train = options::open_dataset(data, Some("train"))?;
-        let options = LoadOptions {
+        let loading = LoadOptions {
             drop_last: true,
             augmentation: Some(settings.augmentation),
             cache_bytes: CACHE,
             ..LoadOptions::training(settings.batch, settings.seed)
         };
-        let validation = ["val", "test"].into_iter().find(|split| train.splits().iter().any(|have| have == split));
+        let validation = options::validation_split(data, &train);
         let validation = validation.map(|split| options::open_dataset(data, Some(split))).transpose()?;
         let evaluation = |dataset| Loader::new(dataset, preparation.clone(), LoadOptions::evaluation(EVALUATION_BATCH));
         Ok(Self {
-            train: Loader::new(train, preparation.clone(), options)?,
+            train: Loader::new(train, preparation.clone(), loading)?,
             validation: validation.map(evaluation).transpose()?,
         })
     }

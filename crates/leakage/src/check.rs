@@ -3,17 +3,17 @@
 use crate::count::Counter;
 use crate::report::{Finding, LayerReport, Reason, Report, Verdict, Zeros};
 use crate::shape::{Activation, FrontLayer, Op, Stage};
-use crate::spectrum::{Effort, Injectivity, Rank, spectrum};
+use crate::spectrum::{Effort, Rank, spectrum};
 use crate::{Count, LeakageError};
 
 /// Counts a front half, layers in order from the image to the cut, whose last layer goes as far as
 /// `stage`.
 ///
 /// A layer is undone when one of these says so: the paper's window, a larger window, a window in
-/// the corner, the whole image, or its rank. The rank decides where what is sent is the linear
-/// part's output, or a one-to-one function of it. Behind a ReLU it decides together with the share
-/// of values that are not zero: the layer counts as undone if it is injective and `(1 − zeros) k ≥
-/// s_h s_w l`. Behind a pool there is no rank.
+/// the corner, the whole image, or its rank. The rank says so if it is full at most frequencies; to
+/// lose a few, such as the mean, hides little of an image. It decides alone where what is sent is
+/// the linear part's output, or a one-to-one function of it. Behind a ReLU enough values must also
+/// be left, `(1 − zeros) k ≥ s_h s_w l`. Behind a pool there is no rank.
 ///
 /// The front half leaks if every layer is undone, going back from the cut to the image, or if its
 /// narrowest point still has at least as many values as the image has unknowns. No number of values
@@ -81,11 +81,12 @@ fn layer_report(
     })
 }
 
-/// Injective, with enough values left at each position once those cut to zero are gone.
+/// Injective at most frequencies, with enough values left at each position once those cut to zero
+/// are gone. A layer that loses single frequencies, such as the mean, still gives the image away.
 fn undone_by_rank(rank: &Rank, active: f64) -> bool {
     match rank {
         Rank::Evaluated(spectrum) => {
-            matches!(spectrum.injectivity, Injectivity::Injective { .. })
+            spectrum.generic_rank == spectrum.unknowns
                 && spectrum.outputs as f64 * active >= spectrum.unknowns as f64
         }
         _ => false,

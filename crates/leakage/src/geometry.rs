@@ -35,8 +35,7 @@ impl Window {
         (first <= last).then_some((first, last))
     }
 
-    /// Inputs that `positions` neighbouring windows see, where `unit` inputs follow each other
-    /// every `step`.
+    /// Inputs that `positions` neighbouring windows see, none of them padding.
     fn span(self, positions: usize) -> usize {
         if self.stride > self.size {
             positions * self.size

@@ -109,7 +109,8 @@ pub enum Finding {
     EdgeWindow,
     /// All values sent, against all real inputs they depend on.
     WholeImage,
-    /// The linear part is injective, and the values not cut to zero are enough to invert it.
+    /// The linear part is injective, single frequencies aside, and the values not cut to zero are
+    /// enough to invert it.
     Rank,
     /// The narrowest point of a chain, against the image.
     Chain,

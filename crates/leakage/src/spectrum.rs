@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 /// What a rank may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Effort {
-    /// At most this many frequencies a layer; a conjugate pair counts once.
+    /// At most this many frequencies a layer, but never fewer than four; a conjugate pair counts once.
     pub frequencies: usize,
     /// At most this many multiplications a layer, a decomposition of an `m × n` matrix being taken
     /// as `m n min(m, n)`, four times that if it is complex. The limit lowers the number of
@@ -217,7 +217,7 @@ impl Effort {
     /// fewer than `fewest`.
     fn decompositions(&self, work: u64, fewest: usize) -> Result<usize, Rank> {
         let affordable = usize::try_from(self.multiplications / work).unwrap_or(usize::MAX);
-        let allowed = affordable.min(self.frequencies);
+        let allowed = affordable.min(self.frequencies.max(fewest));
         if allowed >= fewest {
             return Ok(allowed);
         }

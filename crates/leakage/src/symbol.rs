@@ -22,10 +22,7 @@ pub(crate) fn grid(full: [usize; 2], allowed: usize) -> [usize; 2] {
     if full.iter().product::<usize>() < 4 || cost(full) <= allowed {
         return full;
     }
-    let mut grid = [2, 2].map(|side: usize| side.min(full[0].max(full[1])));
-    for axis in [0, 1] {
-        grid[axis] = grid[axis].min(full[axis]);
-    }
+    let mut grid = full.map(|side| side.min(2));
     while let Some(larger) = enlarge(grid, full).filter(|&larger| cost(larger) <= allowed) {
         grid = larger;
     }

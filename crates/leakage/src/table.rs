@@ -9,7 +9,9 @@ use std::fmt::{self, Display, Formatter};
 const HEAD: [&str; 6] = ["layer", "stage", "count", "equations", "unknowns", "result"];
 /// Equations and unknowns are numbers and stand to the right.
 const RIGHT: [bool; 6] = [false, false, false, true, true, false];
-const CLOSING: &str = "Counting is neither necessary nor sufficient for privacy: only measured attacks say what an attacker gets.";
+const UNMEASURED: &str = "share of zeros not measured; counted as if none were zero.";
+const CLOSING: &str = "Counting is neither necessary nor sufficient for privacy: only measured \
+                       attacks say what an attacker gets.";
 
 type Row = [String; 6];
 
@@ -109,8 +111,8 @@ fn count_row(layer: &str, stage: &str, count: &Count) -> Row {
 }
 
 fn rank_row(layer: &LayerReport, stage: &str, spectrum: &Spectrum) -> Row {
-    let injective = matches!(spectrum.injectivity, Injectivity::Injective { .. });
-    let result = match (leaks_by_rank(&layer.verdict), injective) {
+    let full = spectrum.generic_rank == spectrum.unknowns;
+    let result = match (leaks_by_rank(&layer.verdict), full) {
         (true, _) => "leaks",
         (false, true) => "injective, but for zeros",
         (false, false) => "not injective",
@@ -119,14 +121,17 @@ fn rank_row(layer: &LayerReport, stage: &str, spectrum: &Spectrum) -> Row {
         layer.name.clone(),
         stage.to_owned(),
         "rank a frequency".to_owned(),
-        number(spectrum.min_rank as f64),
+        number(spectrum.generic_rank as f64),
         number(spectrum.unknowns as f64),
         result.to_owned(),
     ]
 }
 
 fn leaks_by_rank(verdict: &Verdict) -> bool {
-    matches!(verdict, Verdict::Leaks { by } if by.iter().any(|reason| reason.finding == Finding::Rank))
+    let Verdict::Leaks { by } = verdict else {
+        return false;
+    };
+    by.iter().any(|reason| reason.finding == Finding::Rank)
 }
 
 fn notes(layer: &LayerReport) -> Vec<String> {
@@ -141,9 +146,10 @@ fn notes(layer: &LayerReport) -> Vec<String> {
     notes.push(rank_note(&layer.rank));
     match layer.zeros {
         Zeros::NoneCut => {}
-        Zeros::NotMeasured => notes.push("share of zeros not measured; counted as if none were zero.".to_owned()),
+        Zeros::NotMeasured => notes.push(UNMEASURED.to_owned()),
         Zeros::Measured(share) => notes.push(format!(
-            "{:.1} % of the values were measured to be zero and are left out; a rank is what would be known if none were.",
+            "{:.1} % of the values were measured to be zero and are left out; a rank is what would be \
+             known if none were.",
             share * 100.0
         )),
     }

@@ -109,6 +109,21 @@ fn behind_the_relu_the_rank_decides_only_with_enough_values_left() {
 }
 
 #[test]
+fn a_layer_that_loses_only_the_mean_still_leaks() {
+    // 36 equations for 64 unknowns; the kernel's weights sum to zero, so one frequency is lost.
+    let shape = ConvShape::new([3; 2], [1; 2], [0; 2], [1, 1], [8; 2]);
+    let laplacian = vec![0.0, 1.0, 0.0, 1.0, -4.0, 1.0, 0.0, 1.0, 0.0];
+    let layer = FrontLayer::new("edges", Op::Conv(shape)).with_weights(laplacian);
+    let report = check(&[layer], Stage::Linear, &quick()).unwrap();
+    let Rank::Evaluated(spectrum) = &report.layers[0].rank else {
+        unreachable!()
+    };
+    assert_eq!((spectrum.min_rank, spectrum.generic_rank), (0, 1));
+    assert_eq!(spectrum.injectivity, Injectivity::Hidden { dimension: 1 });
+    assert_eq!(findings(&report.verdict), [(Some("edges"), Finding::Rank)]);
+}
+
+#[test]
 fn the_pooled_first_layer_passes_the_counts() {
     let report = check(&[conv1()], Stage::Pooled, &quick()).unwrap();
     assert_eq!(report.verdict, Verdict::Passes);

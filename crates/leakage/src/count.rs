@@ -1,4 +1,5 @@
-//! Unknowns against equations: Eq. 9 and 10 of Sun et al. (2019), and the same count for every other window.
+//! Unknowns against equations: Eq. 9 and 10 of Sun et al. (2019), and the same count for every
+//! other window.
 
 use crate::geometry::Axis;
 use crate::shape::{Activation, ConvShape, FrontLayer, Op, Stage};
@@ -13,7 +14,8 @@ pub struct Count {
     pub finding: Finding,
     /// Its output positions, `[height, width]`.
     pub positions: [usize; 2],
-    /// Equations `M`: values sent from these positions; less those a ReLU is expected to cut to zero, hence not always whole.
+    /// Equations `M`: values sent from these positions; less those a ReLU is expected to cut to
+    /// zero, hence not always whole.
     pub equations: f64,
     /// Unknowns `N`: the input values those positions see, known channels and padding aside.
     pub unknowns: u64,
@@ -22,9 +24,20 @@ pub struct Count {
 }
 
 impl Count {
-    pub(crate) fn new(finding: Finding, positions: [usize; 2], equations: f64, unknowns: u64) -> Self {
+    pub(crate) fn new(
+        finding: Finding,
+        positions: [usize; 2],
+        equations: f64,
+        unknowns: u64,
+    ) -> Self {
         let leaks = unknowns > 0 && equations >= unknowns as f64;
-        Self { finding, positions, equations, unknowns, leaks }
+        Self {
+            finding,
+            positions,
+            equations,
+            unknowns,
+            leaks,
+        }
     }
 }
 
@@ -32,18 +45,21 @@ impl Count {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct WindowCounts {
-    /// Where the window sees no border, or the padding is counted as unknown: `M = p²k`, `N = (n + (p − 1)s)² l`.
+    /// Where the window sees no border, or the padding is counted as unknown: `M = p²k`, `N = (n +
+    /// (p − 1)s)² l`.
     pub open: Count,
-    /// Where the window lies in the corner that shows it the fewest real pixels; padding is known to be zero.
+    /// Where the window lies in the corner that shows it the fewest real pixels; padding is known
+    /// to be zero.
     pub edge: Count,
 }
 
-/// Equation 9 of Sun et al. (2019) with the exponent that its printed figures need, an axis at a time:
-/// `q = ⌈2n/s⌉ − 1`, `M = q_h q_w k`, `N = (n_h − s_h + q_h s_h)(n_w − s_w + q_w s_w) l`.
+/// Equation 9 of Sun et al. (2019) with the exponent that its printed figures need, an axis at a
+/// time: `q = ⌈2n/s⌉ − 1`, `M = q_h q_w k`, `N = (n_h − s_h + q_h s_h)(n_w − s_w + q_w s_w) l`.
 ///
-/// `kernel` (`n`) and `stride` (`s`) are `[height, width]` in pixels, `unknown_channels` is `l` and `kernels` is `k`. The
-/// paper lets the layer pass iff `N > M`. Where `s ≥ 2n` the formula would have no position at all; then one is counted,
-/// and pixels between the kernels are not counted as unknowns.
+/// `kernel` (`n`) and `stride` (`s`) are `[height, width]` in pixels, `unknown_channels` is `l` and
+/// `kernels` is `k`. The paper lets the layer pass iff `N > M`. Where `s ≥ 2n` the formula would
+/// have no position at all; then one is counted, and pixels between the kernels are not counted as
+/// unknowns.
 ///
 /// # Errors
 /// [`LeakageError::Extent`] if a side or a number of channels is 0 or too large.
@@ -54,11 +70,12 @@ pub fn paper_count(
     kernels: usize,
 ) -> Result<Count, LeakageError> {
     let shape = ConvShape::new(kernel, stride, [0, 0], [unknown_channels, kernels], kernel);
-    Counter::new(&FrontLayer::new("(Eq. 9)", Op::Conv(shape)), Stage::Linear).map(|counter| counter.paper())
+    Counter::new(&FrontLayer::new("(Eq. 9)", Op::Conv(shape)), Stage::Linear)
+        .map(|counter| counter.paper())
 }
 
-/// The largest number of kernels that passes Equation 10 of Sun et al. (2019) as corrected in [`paper_count`]:
-/// the largest `k` with `q_h q_w k < N`, or 0. Arguments as there.
+/// The largest number of kernels that passes Equation 10 of Sun et al. (2019) as corrected in
+/// [`paper_count`]: the largest `k` with `q_h q_w k < N`, or 0. Arguments as there.
 ///
 /// # Errors
 /// As [`paper_count`].
@@ -75,8 +92,9 @@ fn largest_below(unknowns: u64, [height, width]: [usize; 2]) -> u64 {
     unknowns.saturating_sub(1) / (height * width).max(1) as u64
 }
 
-/// The counts for `p × p` output positions, `p` from 1 to the smaller side of the output, of a convolution at `stage`.
-/// After a pool each pooled value is one equation and sees the window its convolution outputs see together.
+/// The counts for `p × p` output positions, `p` from 1 to the smaller side of the output, of a
+/// convolution at `stage`. After a pool each pooled value is one equation and sees the window its
+/// convolution outputs see together.
 ///
 /// Empty for a fully connected layer, whose outputs have no neighbours.
 ///
@@ -104,12 +122,21 @@ impl Counter {
         let [channels, ..] = layer.unknown_input();
         let (outputs, map) = match &layer.op {
             Op::Linear(linear) => (linear.out_features, None),
-            Op::Conv(conv) => (conv.out_channels, Some([0, 1].map(|axis| Axis::new(conv, pool.as_ref(), axis)))),
+            Op::Conv(conv) => (
+                conv.out_channels,
+                Some([0, 1].map(|axis| Axis::new(conv, pool.as_ref(), axis))),
+            ),
         };
-        Ok(Self { map, unknown_channels: channels as u64, outputs: outputs as u64, active: active_share(layer, stage) })
+        Ok(Self {
+            map,
+            unknown_channels: channels as u64,
+            outputs: outputs as u64,
+            active: active_share(layer, stage),
+        })
     }
 
-    /// Everything counted at this layer: the paper's window, the first windows that turn, the whole image.
+    /// Everything counted at this layer: the paper's window, the first windows that turn, the whole
+    /// image.
     pub(crate) fn counts(&self) -> Vec<Count> {
         let mut counts = Vec::new();
         if let Some(map) = &self.map {
@@ -133,11 +160,19 @@ impl Counter {
 
     fn windows(&self) -> Vec<WindowCounts> {
         let [height, width] = self.sides(|axis| axis.outputs);
-        let largest = if self.map.is_some() { height.min(width) } else { 0 };
+        let largest = if self.map.is_some() {
+            height.min(width)
+        } else {
+            0
+        };
         (1..=largest)
             .map(|p| WindowCounts {
                 open: self.count(Finding::Window, [p, p], self.per_axis([p, p], Axis::span)),
-                edge: self.count(Finding::EdgeWindow, [p, p], self.per_axis([p, p], Axis::fewest)),
+                edge: self.count(
+                    Finding::EdgeWindow,
+                    [p, p],
+                    self.per_axis([p, p], Axis::fewest),
+                ),
             })
             .collect()
     }
@@ -145,18 +180,23 @@ impl Counter {
     /// The whole layer as built: all values sent, all real input values they depend on.
     pub(crate) fn whole(&self) -> Count {
         let positions = self.sides(|axis| axis.outputs);
-        self.count(Finding::WholeImage, positions, self.per_axis([0, 0], |axis, _| axis.covered()))
+        self.count(
+            Finding::WholeImage,
+            positions,
+            self.per_axis([0, 0], |axis, _| axis.covered()),
+        )
     }
 
-    /// The largest number of kernels Eq. 10 lets pass at this stage, all values counted as equations.
+    /// The largest number of kernels Eq. 10 lets pass at this stage, all values counted as
+    /// equations.
     pub(crate) fn largest_by_paper(&self) -> Option<u64> {
         self.map.as_ref()?;
         let paper = self.paper();
         Some(largest_below(paper.unknowns, paper.positions))
     }
 
-    /// The largest number of kernels that no window of an endless image turns: `min(n, s)² l`, less one where kernels do not
-    /// overlap, for then the bound is reached.
+    /// The largest number of kernels that no window of an endless image turns: `min(n, s)² l`, less
+    /// one where kernels do not overlap, for then the bound is reached.
     pub(crate) fn largest_by_windows(&self) -> Option<u64> {
         let map = self.map.as_ref()?;
         let limit = self.per_axis([0, 0], |axis, _| axis.span(2) - axis.span(1));
@@ -170,11 +210,16 @@ impl Counter {
     }
 
     fn sides(&self, side: impl Fn(&Axis) -> usize) -> [usize; 2] {
-        self.map.as_ref().map_or([1, 1], |axes| [side(&axes[0]), side(&axes[1])])
+        self.map
+            .as_ref()
+            .map_or([1, 1], |axes| [side(&axes[0]), side(&axes[1])])
     }
 
     fn per_axis(&self, [height, width]: [usize; 2], side: impl Fn(&Axis, usize) -> usize) -> u64 {
-        let pixels = self.map.as_ref().map_or(1, |axes| side(&axes[0], height) * side(&axes[1], width));
+        let pixels = self
+            .map
+            .as_ref()
+            .map_or(1, |axes| side(&axes[0], height) * side(&axes[1], width));
         pixels as u64 * self.unknown_channels
     }
 
@@ -184,13 +229,23 @@ impl Counter {
     }
 }
 
-/// One less the measured share of zeros where a ReLU cut values to zero; 1 where it did not, or nobody measured.
+/// One less the measured share of zeros where a ReLU cut values to zero; 1 where it did not, or
+/// nobody measured.
 fn active_share(layer: &FrontLayer, stage: Stage) -> f64 {
     let cut = layer.activation == Activation::Relu && layer.effective(stage) != Stage::Linear;
-    layer.zero_share.filter(|_| cut).map_or(1.0, |share| 1.0 - share)
+    layer
+        .zero_share
+        .filter(|_| cut)
+        .map_or(1.0, |share| 1.0 - share)
 }
 
 /// The first count that leaks, or the last one.
-fn first_to_turn<'a>(mut counts: impl DoubleEndedIterator<Item = &'a Count> + Clone) -> Option<Count> {
-    counts.clone().find(|count| count.leaks).or_else(|| counts.next_back()).cloned()
+fn first_to_turn<'a>(
+    mut counts: impl DoubleEndedIterator<Item = &'a Count> + Clone,
+) -> Option<Count> {
+    counts
+        .clone()
+        .find(|count| count.leaks)
+        .or_else(|| counts.next_back())
+        .cloned()
 }

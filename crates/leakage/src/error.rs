@@ -91,25 +91,9 @@ pub enum LeakageError {
     },
 
     /// A rank tolerance that no singular value can be compared with.
-    #[error("the rank tolerance is {got}, expected at least 0 and less than 1; try 1e-10")]
+    #[error("the rank tolerance is {got}, expected more than 0 and less than 1; try 1e-10")]
     Tolerance {
         /// The value passed.
         got: f64,
-    },
-
-    /// The singular values did not converge.
-    #[error(
-        "layer `{layer}`: the singular values at frequency {frequency:?} of grid {grid:?} did not converge within {iterations} \
-         iterations a value; raise `Effort::iterations`"
-    )]
-    NoConvergence {
-        /// The layer's name.
-        layer: String,
-        /// Index of the frequency, `[height, width]`.
-        frequency: [usize; 2],
-        /// Size of the frequency grid, `[height, width]`.
-        grid: [usize; 2],
-        /// The cap that was reached.
-        iterations: usize,
     },
 }

@@ -1,7 +1,8 @@
 //! What counting and linear algebra say about a cut.
 //!
-//! A client sends the output of a front half; the provider knows its weights. Can the provider solve for the image? This
-//! crate counts equations against unknowns and computes ranks, from layer shapes and plain `f32` slices:
+//! A client sends the output of a front half; the provider knows its weights. Can the provider
+//! solve for the image? This crate counts equations against unknowns and computes ranks, from layer
+//! shapes and plain `f32` slices:
 //!
 //! ```text
 //! [FrontLayer] ──check──▶ Report ─┬─ LayerReport ─┬─ Count: the paper's window, larger windows, the whole image
@@ -15,8 +16,9 @@
 //! - [`spectrum`] is the rank alone.
 //! - [`cost_table`] is what the front half costs its client (Sun et al. 2019, Tables 4 and 5).
 //!
-//! Counting is neither necessary nor sufficient for privacy. Images are far from arbitrary unknowns, so fewer equations than
-//! pixels can be plenty; only measured attacks say what an attacker gets.
+//! Counting is neither necessary nor sufficient for privacy. Images are far from arbitrary
+//! unknowns, so fewer equations than pixels can be plenty; only measured attacks say what an
+//! attacker gets.
 //!
 //! ```
 //! use cleave_leakage::{Activation, ConvShape, Effort, FrontLayer, Op, Pool, Stage, check};
@@ -31,6 +33,7 @@
 //! # Ok::<(), cleave_leakage::LeakageError>(())
 //! ```
 
+mod bidiagonal;
 mod check;
 mod cost;
 mod count;
@@ -43,11 +46,14 @@ mod symbol;
 mod table;
 
 pub use check::check;
-pub use cost::{CostModel, CutCost, STATED_BITS_PER_LINK, USED_BITS_PER_LINK, cost_table, transfer_ms};
+pub use cost::{
+    CostModel, CutCost, STATED_BITS_PER_LINK, USED_BITS_PER_LINK, cost_table, transfer_ms,
+};
 pub use count::{Count, WindowCounts, largest_passing_kernels, paper_count, window_counts};
 pub use error::LeakageError;
 pub use report::{Finding, LayerReport, Reason, Report, Verdict, Zeros};
 pub use shape::{
-    Activation, ConvShape, FrontLayer, LinearShape, MAX_CHANNELS, MAX_EXTENT, MAX_FEATURES, Op, Pool, Stage,
+    Activation, ConvShape, FrontLayer, LinearShape, MAX_CHANNELS, MAX_EXTENT, MAX_FEATURES, Op,
+    Pool, Stage,
 };
 pub use spectrum::{Effort, Injectivity, Rank, Spectrum, spectrum};

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 pub struct Report {
     /// From the image to the cut.
     pub layers: Vec<LayerReport>,
-    /// The whole chain at once: as many equations as there are values at its narrowest point, against the unknowns of the
-    /// image. None for a single layer, where it would repeat the whole-image count.
+    /// The whole chain at once: as many equations as there are values at its narrowest point,
+    /// against the unknowns of the image. None for a single layer, where it would repeat the
+    /// whole-image count.
     pub chain: Option<Count>,
     /// The stricter of all findings.
     pub verdict: Verdict,
@@ -28,7 +29,8 @@ pub struct LayerReport {
     pub stage: Stage,
     /// How zeros were treated.
     pub zeros: Zeros,
-    /// Its windows: the paper's, the first that turns (or else the largest), that in the corner, the whole image.
+    /// Its windows: the paper's, the first that turns (or else the largest), that in the corner,
+    /// the whole image.
     pub counts: Vec<Count>,
     /// The largest number of kernels that passes the paper's Eq. 10; convolutions only.
     pub largest_by_paper: Option<u64>,
@@ -48,8 +50,8 @@ pub enum Zeros {
     NoneCut,
     /// Not measured, so counted as if none were zero: the stricter reading.
     NotMeasured,
-    /// This share of the values, 0 to 1, was left out of the equations. A zero still tells that the value was not positive;
-    /// such inequalities are not counted.
+    /// This share of the values, 0 to 1, was left out of the equations. A zero still tells that the
+    /// value was not positive; such inequalities are not counted.
     Measured(f64),
 }
 
@@ -58,11 +60,12 @@ pub enum Zeros {
 pub enum Verdict {
     /// There are at least as many equations as unknowns, or the linear part is injective.
     Leaks {
-        /// Every finding that says so. For a chain that is undone layer by layer: those of all its layers.
+        /// Every finding that says so. For a chain that is undone layer by layer: those of all its
+        /// layers.
         by: Vec<Reason>,
     },
-    /// No count and no rank says it leaks. That is not privacy: an image has far fewer degrees of freedom than pixels,
-    /// and only a measured attack says what can be recovered.
+    /// No count and no rank says it leaks. That is not privacy: an image has far fewer degrees of
+    /// freedom than pixels, and only a measured attack says what can be recovered.
     Passes,
 }
 
@@ -74,7 +77,11 @@ impl Verdict {
     }
 
     pub(crate) fn from_reasons(by: Vec<Reason>) -> Self {
-        if by.is_empty() { Verdict::Passes } else { Verdict::Leaks { by } }
+        if by.is_empty() {
+            Verdict::Passes
+        } else {
+            Verdict::Leaks { by }
+        }
     }
 }
 
@@ -92,15 +99,18 @@ pub struct Reason {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Finding {
-    /// The window of Eq. 9 of Sun et al. (2019), as corrected in [`paper_count`](crate::paper_count).
+    /// The window of Eq. 9 of Sun et al. (2019), as corrected in
+    /// [`paper_count`](crate::paper_count).
     PaperWindow,
-    /// The smallest square window that turns, or the largest if none does; padding counted as unknown.
+    /// The smallest square window that turns, or the largest if none does; padding counted as
+    /// unknown.
     Window,
     /// The same in the corner, padding known to be zero.
     EdgeWindow,
     /// All values sent, against all real inputs they depend on.
     WholeImage,
-    /// The linear part is injective, and the values not cut to zero are enough to invert it.
+    /// The linear part is injective, single frequencies aside, and the values not cut to zero are
+    /// enough to invert it.
     Rank,
     /// The narrowest point of a chain, against the image.
     Chain,

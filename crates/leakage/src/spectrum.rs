@@ -1,35 +1,41 @@
 //! The exact rank of a layer's linear part, from the singular values of its stride-phase symbol.
 //!
-//! A convolution with stride `s` is a convolution with stride 1 on `s_h s_w l` *phases*: the input split by position modulo
-//! the stride. On a torus (borders wrapped) its matrix falls apart into one `k × s_h s_w l` block a frequency, the symbol
-//! `Ŵ(ω)[o, (c, r)] = Σ_q w[o, c, s q + r] e^{i ω·q}`, and the singular values of all blocks together are those of the matrix
-//! (Sedghi, Gupta and Long, "The singular values of convolutional layers", 2019, for stride 1).
+//! A convolution with stride `s` is a convolution with stride 1 on `s_h s_w l` *phases*: the input
+//! split by position modulo the stride. On a torus (borders wrapped) its matrix falls apart into
+//! one `k × s_h s_w l` block a frequency, the symbol `Ŵ(ω)[o, (c, r)] = Σ_q w[o, c, s q + r] e^{i
+//! ω·q}`, and the singular values of all blocks together are those of the matrix (Sedghi, Gupta and
+//! Long, "The singular values of convolutional layers", 2019, for stride 1).
 
+use crate::bidiagonal::Bidiagonal;
 use crate::shape::{ConvShape, FrontLayer, LinearShape, Op, sides};
 use crate::{LeakageError, symbol};
-use nalgebra::{ComplexField, DMatrix, SVD};
+use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
 /// What a rank may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Effort {
-    /// At most this many frequencies a layer; a conjugate pair counts once.
+    /// At most this many frequencies a layer, but never fewer than four; a conjugate pair counts once.
     pub frequencies: usize,
-    /// At most this much work a layer, in units of `m n min(m, n)`, the order of one `m × n` singular value decomposition.
-    /// It lowers the number of frequencies first. Below four of them nothing is computed and the report says so.
+    /// At most this many multiplications a layer, a decomposition of an `m × n` matrix being taken
+    /// as `m n min(m, n)`, four times that if it is complex. The limit lowers the number of
+    /// frequencies first; below four of them nothing is computed and the report says so.
     pub multiplications: u64,
-    /// Cap on the iterations of a decomposition, for each singular value it has.
-    pub iterations: usize,
-    /// A singular value counts towards the rank if it exceeds this share of the layer's largest one.
+    /// A singular value counts towards the rank if it exceeds this share of the layer's largest
+    /// one.
     pub tolerance: f64,
 }
 
 impl Default for Effort {
-    /// Every frequency of a 64-kernel first layer on 224 × 224 pixels, samples of the later layers of an AlexNet, within
-    /// seconds. The tolerance of 1e-10 lies far above the rounding of `f64` and well below that of `f32` weights, so that the rank
-    /// is that of the weights as stored.
+    /// Every frequency of a 64-kernel first layer on 224 × 224 pixels, samples of the later layers
+    /// of an AlexNet, within seconds. The tolerance of 1e-10 lies far above the rounding of `f64`
+    /// and well below that of `f32` weights, so that the rank is that of the weights as stored.
     fn default() -> Self {
-        Self { frequencies: 2_048, multiplications: 2_000_000_000, iterations: 60, tolerance: 1e-10 }
+        Self {
+            frequencies: 2_048,
+            multiplications: 2_000_000_000,
+            tolerance: 1e-10,
+        }
     }
 }
 
@@ -43,7 +49,8 @@ pub enum Rank {
     NoWeights,
     /// What is sent has passed a pool, which is not linear.
     Pooled,
-    /// The kernel is larger than the torus its output size makes, which would not describe the layer.
+    /// The kernel is larger than the torus its output size makes, which would not describe the
+    /// layer.
     KernelWraps,
     /// It would have cost more than [`Effort::multiplications`] allows.
     TooLarge {
@@ -54,10 +61,11 @@ pub enum Rank {
     },
 }
 
-/// Singular values and rank of a convolution on the torus, or of a weight matrix (one frequency, one position).
+/// Singular values and rank of a convolution on the torus, or of a weight matrix (one frequency,
+/// one position).
 ///
-/// On the torus an output at the border sees the opposite border, so the real layer may know the pixels near its border
-/// better or worse; away from them the two agree.
+/// On the torus an output at the border sees the opposite border, so the real layer may know the
+/// pixels near its border better or worse; away from them the two agree.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Spectrum {
@@ -79,7 +87,8 @@ pub struct Spectrum {
     pub generic_rank: usize,
     /// Largest singular value.
     pub largest: f64,
-    /// Smallest singular value on the side of the unknowns: 0 where there are fewer outputs than unknowns.
+    /// Smallest singular value on the side of the unknowns: 0 where there are fewer outputs than
+    /// unknowns.
     pub smallest: f64,
     /// The singular value below which a direction counts as lost.
     pub threshold: f64,
@@ -98,117 +107,154 @@ impl Spectrum {
 /// Whether linear outputs determine their inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Injectivity {
-    /// The rank equals the number of unknowns at every frequency evaluated: least squares returns the input.
+    /// The rank equals the number of unknowns at every frequency evaluated: least squares returns
+    /// the input.
     Injective {
-        /// Largest over smallest singular value: by how much the input's relative error can exceed the output's.
+        /// Largest over smallest singular value: by how much the input's relative error can exceed
+        /// the output's.
         condition: f64,
     },
     /// Some inputs cannot be told apart.
     Hidden {
-        /// Dimension of what stays unknown over all positions; scaled up where only a sample of the frequencies was evaluated.
+        /// Dimension of what stays unknown over all positions; scaled up where only a sample of the
+        /// frequencies was evaluated.
         dimension: u64,
     },
 }
 
-/// Computes the rank of a layer's linear part, whatever follows it; known channels or features are left out.
+/// Computes the rank of a layer's linear part, whatever follows it; known channels or features are
+/// left out.
 ///
 /// # Errors
-/// Any of the shape and weight errors of [`LeakageError`]; [`LeakageError::Tolerance`], or [`LeakageError::NoConvergence`] when
-/// [`Effort::iterations`] is too small.
+/// Any of the shape and weight errors of [`LeakageError`], and [`LeakageError::Tolerance`].
 pub fn spectrum(layer: &FrontLayer, effort: &Effort) -> Result<Rank, LeakageError> {
     layer.validate()?;
     effort.validate()?;
     match (&layer.op, layer.weights.as_deref()) {
         (_, None) => Ok(Rank::NoWeights),
-        (Op::Conv(conv), Some(weights)) => convolution(&layer.name, conv, weights, effort),
-        (Op::Linear(linear), Some(weights)) => matrix(&layer.name, linear, weights, effort),
+        (Op::Conv(conv), Some(weights)) => Ok(convolution(conv, weights, effort)),
+        (Op::Linear(linear), Some(weights)) => Ok(matrix(linear, weights, effort)),
     }
 }
 
-fn convolution(layer: &str, conv: &ConvShape, weights: &[f32], effort: &Effort) -> Result<Rank, LeakageError> {
+fn convolution(conv: &ConvShape, weights: &[f32], effort: &Effort) -> Rank {
     let positions = [0, 1].map(|axis| sides(conv, None, axis).0);
     if (0..2).any(|axis| conv.kernel[axis] > conv.stride[axis] * positions[axis]) {
-        return Ok(Rank::KernelWraps);
+        return Rank::KernelWraps;
     }
     let unknowns = symbol::phases(conv);
-    let allowed = match effort.frequencies_for(conv.out_channels, unknowns, 4) {
+    let work = COMPLEX.saturating_mul(decomposition(conv.out_channels, unknowns));
+    let allowed = match effort.decompositions(work, 4) {
         Ok(allowed) => allowed,
-        Err(too_large) => return Ok(too_large),
+        Err(too_large) => return too_large,
     };
-    let mut tally = Tally { layer, positions, grid: symbol::grid(positions, allowed), blocks: Vec::new() };
-    for (frequency, multiplicity) in symbol::frequencies(tally.grid) {
-        let block = symbol::symbol(conv, weights, frequency, tally.grid);
-        tally.add(block, frequency, multiplicity, effort)?;
-    }
-    let shape = [conv.out_channels, unknowns, unknowns - symbol::touched(conv)];
-    Ok(Rank::Evaluated(tally.finish(shape, effort.tolerance)))
+    let grid = symbol::grid(positions, allowed);
+    let blocks = symbol::frequencies(grid)
+        .map(|(frequency, multiplicity)| {
+            (
+                multiplicity,
+                Bidiagonal::new(symbol::symbol(conv, weights, frequency, grid)),
+            )
+        })
+        .collect();
+    let shape = [
+        conv.out_channels,
+        unknowns,
+        unknowns - symbol::touched(conv),
+    ];
+    Rank::Evaluated(
+        Tally {
+            positions,
+            grid,
+            blocks,
+        }
+        .finish(shape, effort.tolerance),
+    )
 }
 
-fn matrix(layer: &str, linear: &LinearShape, weights: &[f32], effort: &Effort) -> Result<Rank, LeakageError> {
-    let (outputs, unknowns) = (linear.out_features, linear.in_features - linear.known_features);
-    if let Err(too_large) = effort.frequencies_for(outputs, unknowns, 1) {
-        return Ok(too_large);
+fn matrix(linear: &LinearShape, weights: &[f32], effort: &Effort) -> Rank {
+    let (outputs, unknowns) = (
+        linear.out_features,
+        linear.in_features - linear.known_features,
+    );
+    if let Err(too_large) = effort.decompositions(decomposition(outputs, unknowns), 1) {
+        return too_large;
     }
-    let matrix =
-        DMatrix::from_fn(outputs, unknowns, |row, column| f64::from(weights[row * linear.in_features + column]));
-    let mut tally = Tally { layer, positions: [1, 1], grid: [1, 1], blocks: Vec::new() };
-    tally.add(matrix, [0, 0], 1, effort)?;
-    Ok(Rank::Evaluated(tally.finish([outputs, unknowns, 0], effort.tolerance)))
+    let entry = |row, column| f64::from(weights[row * linear.in_features + column]);
+    let blocks = vec![(
+        1,
+        Bidiagonal::new(DMatrix::from_fn(outputs, unknowns, entry)),
+    )];
+    let tally = Tally {
+        positions: [1, 1],
+        grid: [1, 1],
+        blocks,
+    };
+    Rank::Evaluated(tally.finish([outputs, unknowns, 0], effort.tolerance))
+}
+
+/// Real multiplications in a complex one.
+const COMPLEX: u64 = 4;
+
+/// The order of the multiplications that reducing a `rows × columns` matrix takes.
+fn decomposition(rows: usize, columns: usize) -> u64 {
+    [rows, columns, rows.min(columns)]
+        .iter()
+        .fold(1, |work: u64, &side| work.saturating_mul(side as u64))
 }
 
 impl Effort {
     fn validate(&self) -> Result<(), LeakageError> {
-        if (0.0..1.0).contains(&self.tolerance) {
+        if self.tolerance > 0.0 && self.tolerance < 1.0 {
             return Ok(());
         }
-        Err(LeakageError::Tolerance { got: self.tolerance })
+        Err(LeakageError::Tolerance {
+            got: self.tolerance,
+        })
     }
 
-    /// How many `rows × columns` decompositions are allowed, or the answer if that is fewer than `fewest`.
-    fn frequencies_for(&self, rows: usize, columns: usize, fewest: usize) -> Result<usize, Rank> {
-        let [rows, columns] = [rows, columns].map(|side| side as u64);
-        let work = rows.saturating_mul(columns).saturating_mul(rows.min(columns));
-        let allowed = usize::try_from(self.multiplications / work).unwrap_or(usize::MAX).min(self.frequencies);
+    /// How many decompositions of this many multiplications are allowed, or the answer if that is
+    /// fewer than `fewest`.
+    fn decompositions(&self, work: u64, fewest: usize) -> Result<usize, Rank> {
+        let affordable = usize::try_from(self.multiplications / work).unwrap_or(usize::MAX);
+        let allowed = affordable.min(self.frequencies.max(fewest));
         if allowed >= fewest {
             return Ok(allowed);
         }
-        Err(Rank::TooLarge { multiplications: work.saturating_mul(fewest as u64), limit: self.multiplications })
+        let multiplications = work.saturating_mul(fewest as u64);
+        Err(Rank::TooLarge {
+            multiplications,
+            limit: self.multiplications,
+        })
     }
 }
 
-/// Singular values block by block, each with the number of frequencies that share it.
-struct Tally<'a> {
-    layer: &'a str,
+/// The blocks of a layer, each with the number of frequencies that share it.
+struct Tally {
     positions: [usize; 2],
     grid: [usize; 2],
-    blocks: Vec<(u64, Vec<f64>)>,
+    blocks: Vec<(u64, Bidiagonal)>,
 }
 
-impl Tally<'_> {
-    fn add<T: ComplexField<RealField = f64>>(
-        &mut self,
-        block: DMatrix<T>,
-        frequency: [usize; 2],
-        multiplicity: u64,
-        effort: &Effort,
-    ) -> Result<(), LeakageError> {
-        let values = singular_values(block, effort.iterations).ok_or_else(|| LeakageError::NoConvergence {
-            layer: self.layer.to_owned(),
-            frequency,
-            grid: self.grid,
-            iterations: effort.iterations,
-        })?;
-        self.blocks.push((multiplicity, values));
-        Ok(())
-    }
-
+impl Tally {
     fn finish(self, [outputs, unknowns, untouched]: [usize; 3], tolerance: f64) -> Spectrum {
-        let values = || self.blocks.iter().flat_map(|(_, values)| values.iter().copied());
-        let largest = values().fold(0.0, f64::max);
+        let largest = self
+            .blocks
+            .iter()
+            .map(|(_, block)| block.largest())
+            .fold(0.0, f64::max);
         let threshold = largest * tolerance;
-        let smallest = if outputs < unknowns { 0.0 } else { values().fold(largest, f64::min) };
-        let ranks: Vec<_> = self.blocks.iter().map(|(count, values)| (*count, rank(values, threshold))).collect();
+        let ranks: Vec<_> = self
+            .blocks
+            .iter()
+            .map(|(count, block)| (*count, block.rank(threshold)))
+            .collect();
         let min_rank = ranks.iter().map(|&(_, rank)| rank).min().unwrap_or(0);
+        let smallest = if outputs < unknowns {
+            0.0
+        } else {
+            self.smallest(largest)
+        };
         Spectrum {
             positions: self.positions,
             grid: self.grid,
@@ -222,31 +268,32 @@ impl Tally<'_> {
             smallest,
             threshold,
             injectivity: if min_rank == unknowns {
-                Injectivity::Injective { condition: largest / smallest }
+                Injectivity::Injective {
+                    condition: largest / smallest,
+                }
             } else {
-                Injectivity::Hidden { dimension: hidden(&ranks, unknowns, self.positions) }
+                Injectivity::Hidden {
+                    dimension: hidden(&ranks, unknowns, self.positions),
+                }
             },
         }
     }
-}
 
-fn rank(values: &[f64], threshold: f64) -> usize {
-    values.iter().filter(|&&value| value > threshold).count()
+    fn smallest(&self, largest: f64) -> f64 {
+        self.blocks
+            .iter()
+            .map(|(_, block)| block.smallest())
+            .fold(largest, f64::min)
+    }
 }
 
 /// Mean of what is lost at a frequency, times the number of positions.
 fn hidden(ranks: &[(u64, usize)], unknowns: usize, positions: [usize; 2]) -> u64 {
-    let lost: u128 = ranks.iter().map(|&(count, rank)| u128::from(count) * (unknowns - rank) as u128).sum();
+    let lost: u128 = ranks
+        .iter()
+        .map(|&(count, rank)| u128::from(count) * (unknowns - rank) as u128)
+        .sum();
     let frequencies: u128 = ranks.iter().map(|&(count, _)| u128::from(count)).sum();
     let positions = positions.iter().product::<usize>() as u128;
     u64::try_from((lost * positions).div_ceil(frequencies.max(1))).unwrap_or(u64::MAX)
-}
-
-/// Singular values of a finite matrix, or None where they do not converge to finite numbers.
-fn singular_values<T: ComplexField<RealField = f64>>(matrix: DMatrix<T>, iterations: usize) -> Option<Vec<f64>> {
-    // nalgebra reads a cap of 0 as "no cap".
-    let cap = matrix.nrows().min(matrix.ncols()).saturating_mul(iterations).max(1);
-    let svd = SVD::try_new_unordered(matrix, false, false, 5.0 * f64::EPSILON, cap)?;
-    let values: Vec<f64> = svd.singular_values.iter().copied().collect();
-    values.iter().all(|value| value.is_finite()).then_some(values)
 }

@@ -15,17 +15,14 @@ pub(crate) fn touched(conv: &ConvShape) -> usize {
     side(0) * side(1) * conv.unknown_channels()
 }
 
-/// The full grid if it has at most `allowed` frequencies up to conjugation, else an even one that has, so that both the
-/// zero frequency and the highest are in it. `allowed` is at least 4.
+/// The full grid if it has at most `allowed` frequencies up to conjugation, else an even one that
+/// has, so that both the zero frequency and the highest are in it. `allowed` is at least 4.
 pub(crate) fn grid(full: [usize; 2], allowed: usize) -> [usize; 2] {
     let cost = |[height, width]: [usize; 2]| height * width / 2 + 2;
     if full.iter().product::<usize>() < 4 || cost(full) <= allowed {
         return full;
     }
-    let mut grid = [2, 2].map(|side: usize| side.min(full[0].max(full[1])));
-    for axis in [0, 1] {
-        grid[axis] = grid[axis].min(full[axis]);
-    }
+    let mut grid = full.map(|side| side.min(2));
     while let Some(larger) = enlarge(grid, full).filter(|&larger| cost(larger) <= allowed) {
         grid = larger;
     }
@@ -40,34 +37,47 @@ fn enlarge(grid: [usize; 2], full: [usize; 2]) -> Option<[usize; 2]> {
     (larger != grid).then_some(larger)
 }
 
-/// One of each conjugate pair of frequencies, `[height, width]` indices into `grid`, with the size of its pair.
+/// One of each conjugate pair of frequencies, `[height, width]` indices into `grid`, with the size
+/// of its pair.
 pub(crate) fn frequencies([height, width]: [usize; 2]) -> impl Iterator<Item = ([usize; 2], u64)> {
     (0..height * width).filter_map(move |index| {
         let [row, column] = [index / width, index % width];
         let conjugate = (height - row) % height * width + (width - column) % width;
-        (index <= conjugate).then(|| ([row, column], if index == conjugate { 1 } else { 2 }))
+        let multiplicity = if index == conjugate { 1 } else { 2 };
+        (index <= conjugate).then_some(([row, column], multiplicity))
     })
 }
 
-/// The symbol at a frequency: `k × s_h s_w l`, columns by channel, then row phase, then column phase. Known channels,
-/// the last ones, are left out. `weights` are `[k, in_channels, n_h, n_w]`.
+/// The symbol at a frequency: `k × s_h s_w l`, columns by channel, then row phase, then column
+/// phase. Known channels, the last ones, are left out. `weights` are `[k, in_channels, n_h, n_w]`.
 pub(crate) fn symbol(
     conv: &ConvShape,
     weights: &[f32],
     frequency: [usize; 2],
     grid: [usize; 2],
 ) -> DMatrix<Complex<f64>> {
-    let turns = [0, 1].map(|axis| twiddles(conv.kernel[axis], conv.stride[axis], frequency[axis], grid[axis]));
+    let turns = [0, 1].map(|axis| {
+        twiddles(
+            conv.kernel[axis],
+            conv.stride[axis],
+            frequency[axis],
+            grid[axis],
+        )
+    });
     let [kernel_height, kernel_width] = conv.kernel;
     let mut block = DMatrix::zeros(conv.out_channels, phases(conv));
-    for (plane, taps) in weights.chunks_exact(kernel_height * kernel_width).enumerate() {
+    for (plane, taps) in weights
+        .chunks_exact(kernel_height * kernel_width)
+        .enumerate()
+    {
         let (output, channel) = (plane / conv.in_channels, plane % conv.in_channels);
         if channel >= conv.unknown_channels() {
             continue;
         }
         for (tap, &weight) in taps.iter().enumerate() {
             let [row, column] = [tap / kernel_width, tap % kernel_width];
-            let phase = (channel * conv.stride[0] + row % conv.stride[0]) * conv.stride[1] + column % conv.stride[1];
+            let phase = (channel * conv.stride[0] + row % conv.stride[0]) * conv.stride[1]
+                + column % conv.stride[1];
             block[(output, phase)] += turns[0][row] * turns[1][column] * f64::from(weight);
         }
     }

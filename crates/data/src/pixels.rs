@@ -42,23 +42,14 @@ impl Pixels {
         channels: usize,
         data: Vec<u8>,
     ) -> Result<Self, DataError> {
-        let expected = width.saturating_mul(height).saturating_mul(channels);
-        if expected == 0 || expected != data.len() || !matches!(channels, 1 | 3) {
-            let got = data.len();
-            return Err(DataError::PixelCount {
-                width,
-                height,
-                channels,
-                expected,
-                got,
-            });
-        }
-        Ok(Self {
+        let image = Self {
             width,
             height,
             channels,
             data,
-        })
+        };
+        image.check()?;
+        Ok(image)
     }
 
     /// Decodes a JPEG, PNG or WebP image; the format is told from the bytes, and a camera's note
@@ -97,17 +88,17 @@ impl Pixels {
     /// [`DataError::PixelCount`] when the public fields were changed so that they disagree, and
     /// [`DataError::Decode`] should the encoder refuse the image.
     pub fn to_png(&self) -> Result<Vec<u8>, DataError> {
-        let checked = Self::new(self.width, self.height, self.channels, self.data.clone())?;
+        self.check()?;
         let mut png = Vec::new();
-        let color = match checked.channels {
+        let color = match self.channels {
             1 => image::ExtendedColorType::L8,
             _ => image::ExtendedColorType::Rgb8,
         };
         image::write_buffer_with_format(
             &mut Cursor::new(&mut png),
-            &checked.data,
-            checked.width as u32,
-            checked.height as u32,
+            &self.data,
+            self.width as u32,
+            self.height as u32,
             color,
             ImageFormat::Png,
         )
@@ -126,6 +117,23 @@ impl Pixels {
     pub fn save_png(&self, path: impl AsRef<Path>) -> Result<(), DataError> {
         let path = path.as_ref();
         std::fs::write(path, self.to_png()?).map_err(DataError::io(path))
+    }
+
+    /// Whether the public fields agree; nothing else keeps them together.
+    pub(crate) fn check(&self) -> Result<(), DataError> {
+        let (width, height, channels) = (self.width, self.height, self.channels);
+        let expected = width.saturating_mul(height).saturating_mul(channels);
+        let got = self.data.len();
+        if expected > 0 && expected == got && matches!(channels, 1 | 3) {
+            return Ok(());
+        }
+        Err(DataError::PixelCount {
+            width,
+            height,
+            channels,
+            expected,
+            got,
+        })
     }
 
     /// The image in 1 (grey) or 3 (RGB) channels. Grey is the luma of ITU-R BT.601.

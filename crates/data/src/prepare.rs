@@ -168,6 +168,7 @@ impl Preparation {
         height: usize,
         width: usize,
     ) -> Result<Pixels, DataError> {
+        image.check()?;
         let window = self.window(image);
         let whole = [0.0, 0.0, image.width as f64, image.height as f64];
         let same = (image.width, image.height) == (width, height) && window == whole;
@@ -247,17 +248,13 @@ fn resize_window(
         1 => PixelType::U8,
         _ => PixelType::U8x3,
     };
-    let wrong = |expected| DataError::PixelCount {
-        width: image.width,
-        height: image.height,
-        channels: image.channels,
-        expected,
-        got: image.data.len(),
+    let refused = || DataError::Resize {
+        from: [image.height, image.width],
+        to: [height, width],
     };
-    let expected = image.width * image.height * image.channels;
     let (source_width, source_height) = (image.width as u32, image.height as u32);
-    let source = ImageRef::new(source_width, source_height, &image.data, kind)
-        .map_err(|_| wrong(expected))?;
+    let source = ImageRef::new(source_width, source_height, &image.data, kind);
+    let source = source.map_err(|_| refused())?;
     let mut target = Image::new(width as u32, height as u32, kind);
     let [left, top, cut_width, cut_height] = window;
     let options = ResizeOptions::new()
@@ -265,7 +262,7 @@ fn resize_window(
         .crop(left, top, cut_width, cut_height);
     Resizer::new()
         .resize(&source, &mut target, &options)
-        .map_err(|_| wrong(expected))?;
+        .map_err(|_| refused())?;
     Pixels::new(width, height, image.channels, target.into_vec())
 }
 

@@ -123,27 +123,7 @@ fn inflate(path: &Path, file: File, memory: u64) -> Result<Encoded, DataError> {
         let Some(name) = image_name(&entry, &mut skipped) else {
             continue;
         };
-        let (offset, len) = (bytes.len() as u64, entry.size());
-        check_size(&name, len)?;
-        let needed = offset.saturating_add(len);
-        if needed > memory {
-            return Err(DataError::TooLarge {
-                path: path.to_owned(),
-                needed,
-                limit: memory,
-            });
-        }
-        entry.read_to_end(&mut bytes).map_err(DataError::io(path))?;
-        let got = bytes.len() as u64;
-        if got != needed {
-            return Err(DataError::ArchiveCut {
-                path: path.to_owned(),
-                name,
-                expected: needed,
-                got,
-            });
-        }
-        let place = Place::Span { offset, len };
+        let place = append(path, &name, &mut entry, &mut bytes, memory)?;
         entries.push(Entry { name, place });
     }
     bytes.shrink_to_fit();
@@ -153,6 +133,37 @@ fn inflate(path: &Path, file: File, memory: u64) -> Result<Encoded, DataError> {
         skipped,
         store,
     })
+}
+
+/// Reads one file of an archive to the end of `bytes`, which may not outgrow `memory`.
+fn append<R: Read>(
+    path: &Path,
+    name: &str,
+    entry: &mut tar::Entry<'_, R>,
+    bytes: &mut Vec<u8>,
+    memory: u64,
+) -> Result<Place, DataError> {
+    let (offset, len) = (bytes.len() as u64, entry.size());
+    check_size(name, len)?;
+    let expected = offset.saturating_add(len);
+    if expected > memory {
+        return Err(DataError::TooLarge {
+            path: path.to_owned(),
+            needed: expected,
+            limit: memory,
+        });
+    }
+    entry.read_to_end(bytes).map_err(DataError::io(path))?;
+    let got = bytes.len() as u64;
+    if got != expected {
+        return Err(DataError::ArchiveCut {
+            path: path.to_owned(),
+            name: name.to_owned(),
+            expected,
+            got,
+        });
+    }
+    Ok(Place::Span { offset, len })
 }
 
 /// The entry's name when it is an image file; anything else is counted, folders are not.

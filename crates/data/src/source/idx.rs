@@ -71,29 +71,34 @@ pub(crate) fn read_split(folder: &Path, split: &str) -> Result<Option<IdxImages>
     let missing = folder.join(format!("{}-labels-idx1-ubyte", starts[0]));
     let labels = find(folder, starts, "labels", 1).unwrap_or(missing);
     let ([count, height, width], data) = read::<3>(&images, IMAGES_MAGIC)?;
-    let ([label_count], label_bytes) = read::<1>(&labels, LABELS_MAGIC)?;
-    if label_count != count {
-        return Err(DataError::LabelCount {
-            path: labels,
-            images: count,
-            labels: label_count,
-        });
-    }
+    let (_, label_bytes) = read::<1>(&labels, LABELS_MAGIC)?;
     let numbers: Vec<usize> = label_bytes.into_iter().map(usize::from).collect();
-    if let Some(record) = numbers.iter().position(|&label| label >= DIGITS) {
-        return Err(DataError::LabelRange {
-            path: labels,
-            record,
-            label: numbers[record],
-            classes: DIGITS,
-        });
-    }
+    check_labels(&labels, &numbers, count)?;
     Ok(Some(IdxImages {
         height,
         width,
         data,
         labels: numbers,
     }))
+}
+
+fn check_labels(path: &Path, labels: &[usize], images: usize) -> Result<(), DataError> {
+    if labels.len() != images {
+        return Err(DataError::LabelCount {
+            path: path.to_owned(),
+            images,
+            labels: labels.len(),
+        });
+    }
+    match labels.iter().position(|&label| label >= DIGITS) {
+        None => Ok(()),
+        Some(record) => Err(DataError::LabelRange {
+            path: path.to_owned(),
+            record,
+            label: labels[record],
+            classes: DIGITS,
+        }),
+    }
 }
 
 /// `train-images-idx3-ubyte`, with a dot for the second hyphen as some copies have it, and `.gz`.
@@ -117,35 +122,43 @@ fn read<const RANK: usize>(path: &Path, magic: u32) -> Result<([usize; RANK], Ve
         false => Box::new(file),
     };
     let header = take(&mut input, 4 + 4 * RANK as u64, path)?;
-    let got = number(&header, 0);
-    if got != magic {
+    if number(&header, 0) != magic {
         return Err(DataError::Magic {
             path: path.to_owned(),
             expected: magic,
-            got,
+            got: number(&header, 0),
         });
     }
     let dims: [usize; RANK] = std::array::from_fn(|dim| number(&header, dim + 1) as usize);
+    let needed = checked_size(&dims, path)?;
+    let bytes = take(&mut input, needed, path)?;
+    let more = input.take(1).read_to_end(&mut Vec::new());
+    match more.map_err(DataError::io(path))? {
+        0 => Ok((dims, bytes)),
+        _ => Err(DataError::Length {
+            path: path.to_owned(),
+            expected: needed,
+            got: needed + 1,
+        }),
+    }
+}
+
+/// The bytes that the dimensions ask for.
+fn checked_size(dims: &[usize], path: &Path) -> Result<u64, DataError> {
     let needed = dims
         .iter()
         .fold(1_u64, |all, &dim| all.saturating_mul(dim as u64));
-    if needed > MOST_BYTES {
-        return Err(DataError::TooLarge {
+    match needed {
+        0 => Err(DataError::EmptyFile {
+            path: path.to_owned(),
+        }),
+        _ if needed > MOST_BYTES => Err(DataError::TooLarge {
             path: path.to_owned(),
             needed,
             limit: MOST_BYTES,
-        });
+        }),
+        _ => Ok(needed),
     }
-    let bytes = take(&mut input, needed, path)?;
-    let more = input.take(1).read_to_end(&mut Vec::new());
-    if more.map_err(DataError::io(path))? > 0 || needed == 0 {
-        return Err(DataError::Length {
-            path: path.to_owned(),
-            expected: needed.max(1),
-            got: if needed == 0 { 0 } else { needed + 1 },
-        });
-    }
-    Ok((dims, bytes))
 }
 
 fn take(input: &mut impl Read, expected: u64, path: &Path) -> Result<Vec<u8>, DataError> {

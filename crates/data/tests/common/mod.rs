@@ -80,8 +80,11 @@ pub(crate) fn collect(loader: &Loader, epoch: u64, first: usize) -> Vec<Batch> {
     batches.map(|batch| batch.unwrap()).collect()
 }
 
+/// Number, images, labels and indices.
+pub(crate) type Essence = (usize, Vec<f32>, Vec<usize>, Vec<usize>);
+
 /// Everything in a batch that must be the same in every run.
-pub(crate) fn essence(batches: &[Batch]) -> Vec<(usize, Vec<f32>, Vec<usize>, Vec<usize>)> {
+pub(crate) fn essence(batches: &[Batch]) -> Vec<Essence> {
     let parts = |b: &Batch| {
         (
             b.number,

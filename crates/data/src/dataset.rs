@@ -101,7 +101,7 @@ impl Dataset {
     ///
     /// [`DataError::Io`], [`DataError::UnknownLayout`], [`DataError::NoImages`],
     /// [`DataError::NoSplit`], [`DataError::NoClass`], and for damaged files
-    /// [`DataError::Magic`], [`DataError::Length`], [`DataError::LabelCount`],
+    /// [`DataError::Magic`], [`DataError::Length`], [`DataError::EmptyFile`], [`DataError::LabelCount`],
     /// [`DataError::LabelRange`], [`DataError::ArchiveCut`] or [`DataError::TooLarge`].
     pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self, DataError> {
         let path = path.as_ref();

@@ -78,6 +78,12 @@ pub enum DataError {
         /// Bytes found; counting stops one byte past `expected`.
         got: u64,
     },
+    /// A file's header says that it holds nothing.
+    #[error("{}: holds no records by its own header; fetch the file again", path.display())]
+    EmptyFile {
+        /// The file.
+        path: PathBuf,
+    },
     /// Images and labels do not pair up.
     #[error("{}: {labels} labels for {images} images; the two files must come from the same set", path.display())]
     LabelCount {
@@ -113,7 +119,7 @@ pub enum DataError {
         got: u64,
     },
     /// Something is larger than the limit set for it.
-    #[error("{}: needs {needed} bytes, the limit is {limit}; unpack it to disk, or raise `OpenOptions::memory`", path.display())]
+    #[error("{}: needs {needed} bytes of memory, the limit is {limit}; unpack a gzipped tar first, or raise `OpenOptions::memory` for it", path.display())]
     TooLarge {
         /// The file or archive.
         path: PathBuf,
@@ -167,6 +173,14 @@ pub enum DataError {
         expected: usize,
         /// Bytes given.
         got: usize,
+    },
+    /// The resizer refused an image whose sizes were checked: a mistake of this crate.
+    #[error("cannot resize {from:?} to {to:?} (height, width); please report this with the image")]
+    Resize {
+        /// Height and width of the image, in pixels.
+        from: [usize; 2],
+        /// Height and width asked for, in pixels.
+        to: [usize; 2],
     },
     /// A preparation has an impossible size.
     #[error("preparation: height {height} and width {width} must lie in 1..={limit}; change the sizes")]

@@ -1,4 +1,29 @@
 //! Datasets, image preparation, batches and a built-in generator.
+//!
+//! ```text
+//! folder, tar, MNIST, CIFAR-10 ──┐
+//! Shapes (drawn) ────────────────┴─▶ Dataset ─▶ Loader ─▶ Batches ─▶ Batch [N, C, H, W]
+//!                                                 ▲
+//!                       Preparation, Augmentation ┘
+//!
+//! file, folder, tar ─▶ Images ─▶ Pixels ─▶ Preparation::prepare ─▶ [C, H, W]
+//! MNIST, drawn ─────▶ Glyphs ─▶ resize_to ─▶ [H, W]
+//! ```
+//!
+//! - [`Dataset`] numbers labelled images, names them, and decodes one when it is asked for.
+//!   [`Dataset::open`] finds out the [`Layout`] by itself; [`OpenOptions`] choose split and
+//!   classes. [`Images`] is the same without labels, for inference.
+//! - [`Preparation`] says how an image becomes numbers. It is stored with the model, because a
+//!   client must prepare its images as they were prepared in training. [`ChannelStatistics`]
+//!   measures the mean and deviation it wants.
+//! - [`Loader`] cuts a dataset into [`Batches`], decoded ahead on worker threads. What a batch
+//!   holds depends on the seed, the epoch and its number alone; [`Augmentation`] too.
+//! - Broken images are collected as [`Faults`], passed-over files as [`Skipped`]; every error is
+//!   a [`DataError`].
+//! - [`Glyphs`] are the digit images that carry a signal; [`Shapes`] draws a dataset, so that
+//!   nothing has to be downloaded.
+//!
+//! Deliberately absent: tensors, sockets, and anything that unpacks an archive to disk.
 
 mod augment;
 mod batches;

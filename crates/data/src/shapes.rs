@@ -21,7 +21,8 @@ const LEAST_CONTRAST: f32 = 70.0;
 /// or brighter than its surroundings, the background's shading and texture, small strokes that
 /// distract, and noise are all random, so that no single pixel tells anything about the class.
 ///
-/// Images are drawn when they are asked for, and depend on the seed, the split and the index.
+/// Images are drawn when they are asked for, and depend on the seed, the split and the index. On
+/// another kind of machine a byte may differ by 1, where its sine is rounded otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shapes {
     classes: usize,

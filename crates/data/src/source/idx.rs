@@ -28,7 +28,10 @@ pub(crate) struct IdxImages {
 
 /// Reads the idx files of a folder, gzipped or not; `None` when it holds no such files.
 pub(crate) fn open(folder: &Path) -> Result<Option<Found>, DataError> {
-    let mut raw = Raw { names: RawNames::Records(Vec::new()), images: Vec::new() };
+    let mut raw = Raw {
+        names: RawNames::Records(Vec::new()),
+        images: Vec::new(),
+    };
     let (mut samples, mut splits, mut firsts) = (Vec::new(), Vec::new(), Vec::new());
     for (name, _) in SPLITS {
         let Some(set) = read_split(folder, name)? else {
@@ -38,9 +41,14 @@ pub(crate) fn open(folder: &Path) -> Result<Option<Found>, DataError> {
         firsts.push((name.to_owned(), first));
         splits.push(name.to_owned());
         let labels = set.labels.iter().enumerate();
-        samples.extend(labels.map(|(at, &label)| Sample { at: first + at, label, split }));
+        samples.extend(labels.map(|(at, &label)| Sample {
+            at: first + at,
+            label,
+            split,
+        }));
         for pixels in set.data.chunks_exact(set.height * set.width) {
-            raw.images.push(Pixels::new(set.width, set.height, 1, pixels.to_vec())?);
+            raw.images
+                .push(Pixels::new(set.width, set.height, 1, pixels.to_vec())?);
         }
     }
     raw.names = RawNames::Records(firsts);
@@ -63,25 +71,46 @@ pub(crate) fn read_split(folder: &Path, split: &str) -> Result<Option<IdxImages>
     let missing = folder.join(format!("{}-labels-idx1-ubyte", starts[0]));
     let labels = find(folder, starts, "labels", 1).unwrap_or(missing);
     let ([count, height, width], data) = read::<3>(&images, IMAGES_MAGIC)?;
-    let ([label_count], label_bytes) = read::<1>(&labels, LABELS_MAGIC)?;
-    if label_count != count {
-        return Err(DataError::LabelCount { path: labels, images: count, labels: label_count });
-    }
+    let (_, label_bytes) = read::<1>(&labels, LABELS_MAGIC)?;
     let numbers: Vec<usize> = label_bytes.into_iter().map(usize::from).collect();
-    if let Some(record) = numbers.iter().position(|&label| label >= DIGITS) {
-        return Err(DataError::LabelRange { path: labels, record, label: numbers[record], classes: DIGITS });
+    check_labels(&labels, &numbers, count)?;
+    Ok(Some(IdxImages {
+        height,
+        width,
+        data,
+        labels: numbers,
+    }))
+}
+
+fn check_labels(path: &Path, labels: &[usize], images: usize) -> Result<(), DataError> {
+    if labels.len() != images {
+        return Err(DataError::LabelCount {
+            path: path.to_owned(),
+            images,
+            labels: labels.len(),
+        });
     }
-    Ok(Some(IdxImages { height, width, data, labels: numbers }))
+    match labels.iter().position(|&label| label >= DIGITS) {
+        None => Ok(()),
+        Some(record) => Err(DataError::LabelRange {
+            path: path.to_owned(),
+            record,
+            label: labels[record],
+            classes: DIGITS,
+        }),
+    }
 }
 
 /// `train-images-idx3-ubyte`, with a dot for the second hyphen as some copies have it, and `.gz`.
 fn find(folder: &Path, starts: &[&str], what: &str, rank: usize) -> Option<PathBuf> {
     let names = starts.iter().flat_map(|start| {
-        ["-", "."]
-            .into_iter()
-            .flat_map(move |dot| ["", ".gz"].map(|end| format!("{start}-{what}{dot}idx{rank}-ubyte{end}")))
+        ["-", "."].into_iter().flat_map(move |dot| {
+            ["", ".gz"].map(|end| format!("{start}-{what}{dot}idx{rank}-ubyte{end}"))
+        })
     });
-    names.map(|name| folder.join(name)).find(|path| path.is_file())
+    names
+        .map(|name| folder.join(name))
+        .find(|path| path.is_file())
 }
 
 /// Reads an idx file of bytes: big-endian magic, one length a dimension, then the bytes.
@@ -93,25 +122,43 @@ fn read<const RANK: usize>(path: &Path, magic: u32) -> Result<([usize; RANK], Ve
         false => Box::new(file),
     };
     let header = take(&mut input, 4 + 4 * RANK as u64, path)?;
-    let got = number(&header, 0);
-    if got != magic {
-        return Err(DataError::Magic { path: path.to_owned(), expected: magic, got });
-    }
-    let dims: [usize; RANK] = std::array::from_fn(|dim| number(&header, dim + 1) as usize);
-    let needed = dims.iter().fold(1_u64, |all, &dim| all.saturating_mul(dim as u64));
-    if needed > MOST_BYTES {
-        return Err(DataError::TooLarge { path: path.to_owned(), needed, limit: MOST_BYTES });
-    }
-    let bytes = take(&mut input, needed, path)?;
-    let more = input.take(1).read_to_end(&mut Vec::new());
-    if more.map_err(DataError::io(path))? > 0 || needed == 0 {
-        return Err(DataError::Length {
+    if number(&header, 0) != magic {
+        return Err(DataError::Magic {
             path: path.to_owned(),
-            expected: needed.max(1),
-            got: if needed == 0 { 0 } else { needed + 1 },
+            expected: magic,
+            got: number(&header, 0),
         });
     }
-    Ok((dims, bytes))
+    let dims: [usize; RANK] = std::array::from_fn(|dim| number(&header, dim + 1) as usize);
+    let needed = checked_size(&dims, path)?;
+    let bytes = take(&mut input, needed, path)?;
+    let more = input.take(1).read_to_end(&mut Vec::new());
+    match more.map_err(DataError::io(path))? {
+        0 => Ok((dims, bytes)),
+        _ => Err(DataError::Length {
+            path: path.to_owned(),
+            expected: needed,
+            got: needed + 1,
+        }),
+    }
+}
+
+/// The bytes that the dimensions ask for.
+fn checked_size(dims: &[usize], path: &Path) -> Result<u64, DataError> {
+    let needed = dims
+        .iter()
+        .fold(1_u64, |all, &dim| all.saturating_mul(dim as u64));
+    match needed {
+        0 => Err(DataError::EmptyFile {
+            path: path.to_owned(),
+        }),
+        _ if needed > MOST_BYTES => Err(DataError::TooLarge {
+            path: path.to_owned(),
+            needed,
+            limit: MOST_BYTES,
+        }),
+        _ => Ok(needed),
+    }
 }
 
 fn take(input: &mut impl Read, expected: u64, path: &Path) -> Result<Vec<u8>, DataError> {
@@ -121,7 +168,11 @@ fn take(input: &mut impl Read, expected: u64, path: &Path) -> Result<Vec<u8>, Da
     if got == expected {
         return Ok(bytes);
     }
-    Err(DataError::Length { path: path.to_owned(), expected, got })
+    Err(DataError::Length {
+        path: path.to_owned(),
+        expected,
+        got,
+    })
 }
 
 fn number(header: &[u8], at: usize) -> u32 {

@@ -47,8 +47,11 @@ pub(crate) fn is_image(name: &str) -> bool {
 /// Reads splits and classes off the names; `None` when they follow neither naming.
 pub(crate) fn by_name(encoded: Encoded, layout: Layout) -> Option<Found> {
     let parts = stripped(&encoded.entries);
-    let with_splits = !parts.is_empty() && parts.iter().all(|parts| split_of(parts).is_some());
-    let tails = parts.iter().map(|parts| &parts[usize::from(with_splits)..]);
+    let with_splits = has_splits(&parts);
+    let tails = parts.iter().map(|parts| match with_splits {
+        true => parts.get(1..).unwrap_or_default(),
+        false => &parts[..],
+    });
     let folders = tails.clone().any(|tail| tail.len() > 1);
     let class_of = match layout {
         Layout::Folders => folder_class,
@@ -58,7 +61,10 @@ pub(crate) fn by_name(encoded: Encoded, layout: Layout) -> Option<Found> {
     };
     let classes: Vec<Option<String>> = tails.map(class_of).collect();
     let splits: Vec<&str> = match with_splits {
-        true => parts.iter().filter_map(|parts| split_of(parts)).collect(),
+        true => parts
+            .iter()
+            .map(|parts| split_of(parts).unwrap_or_default())
+            .collect(),
         false => vec![""; parts.len()],
     };
     let named = tally(&classes, &splits);
@@ -111,6 +117,13 @@ fn shared_folder<'a>(parts: &[Vec<&'a str>]) -> Option<&'a str> {
     let first = parts.first().filter(|parts| parts.len() > 1)?[0];
     let shared = parts.iter().all(|parts| parts.len() > 1 && parts[0] == first);
     shared.then_some(first)
+}
+
+/// Whether every top folder stands for a split. One that does not makes all of them classes: a
+/// class may well be called `train`. Files beside the folders have no say.
+fn has_splits(parts: &[Vec<&str>]) -> bool {
+    let mut in_folders = parts.iter().filter(|parts| parts.len() > 1).peekable();
+    in_folders.peek().is_some() && in_folders.all(|parts| split_of(parts).is_some())
 }
 
 fn split_of(parts: &[&str]) -> Option<&'static str> {

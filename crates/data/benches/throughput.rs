@@ -4,18 +4,13 @@
 use std::path::Path;
 use std::time::Instant;
 
-use cleave_data::{
-    Augmentation, DataError, Dataset, LoadOptions, Loader, OpenOptions, Preparation, Shapes,
-};
+use cleave_data::{Augmentation, DataError, Dataset, LoadOptions, Loader, OpenOptions, Preparation, Shapes};
 
 const IMAGES: usize = 4000;
 
 fn main() -> Result<(), DataError> {
     let (what, dataset) = dataset()?;
-    let mut lines = vec![format!(
-        "{} images of {what} at 112 x 112 x 3",
-        dataset.len()
-    )];
+    let mut lines = vec![format!("{} images of {what} at 112 x 112 x 3", dataset.len())];
     for workers in [1, 2] {
         let options = LoadOptions {
             workers,
@@ -25,9 +20,7 @@ fn main() -> Result<(), DataError> {
         let preparation = Preparation::new(112, 112, 3);
         let loader = Loader::new(dataset.clone(), preparation, options)?;
         let (first, second) = (rate(&loader, 0)?, rate(&loader, 1)?);
-        lines.push(format!(
-            "{workers} worker(s): {first:.0} images/s decoded, {second:.0} images/s from the cache"
-        ));
+        lines.push(format!("{workers} worker(s): {first:.0} images/s decoded, {second:.0} images/s from the cache"));
     }
     report(&lines.join("\n"));
     Ok(())
@@ -39,10 +32,7 @@ fn dataset() -> Result<(String, Dataset), DataError> {
         return Ok(("drawn shapes".to_owned(), shapes));
     };
     let path = Path::new(&folder).join("dogs-vs-cats/dogs-vs-cats-128.tar");
-    let options = OpenOptions {
-        limit: Some(IMAGES / 2),
-        ..OpenOptions::split("train")
-    };
+    let options = OpenOptions { limit: Some(IMAGES / 2), ..OpenOptions::split("train") };
     Ok(("dogs-vs-cats".to_owned(), Dataset::open(path, &options)?))
 }
 

@@ -36,18 +36,8 @@ impl Pixels {
     ///
     /// [`DataError::PixelCount`] when the bytes do not fit the size, a side is 0 or the channels
     /// are neither 1 nor 3.
-    pub fn new(
-        width: usize,
-        height: usize,
-        channels: usize,
-        data: Vec<u8>,
-    ) -> Result<Self, DataError> {
-        let image = Self {
-            width,
-            height,
-            channels,
-            data,
-        };
+    pub fn new(width: usize, height: usize, channels: usize, data: Vec<u8>) -> Result<Self, DataError> {
+        let image = Self { width, height, channels, data };
         image.check()?;
         Ok(image)
     }
@@ -64,9 +54,7 @@ impl Pixels {
     /// [`DataError::DecoderPanicked`] for a damaged image.
     pub fn from_encoded(name: &str, bytes: &[u8]) -> Result<Self, DataError> {
         let decoded = catch_unwind(AssertUnwindSafe(|| decode(name, bytes)));
-        let image = decoded.map_err(|_| DataError::DecoderPanicked {
-            name: name.to_owned(),
-        })??;
+        let image = decoded.map_err(|_| DataError::DecoderPanicked { name: name.to_owned() })??;
         Ok(Self::from_image(image))
     }
 
@@ -102,10 +90,7 @@ impl Pixels {
             color,
             ImageFormat::Png,
         )
-        .map_err(|source| DataError::Decode {
-            name: "PNG to write".to_owned(),
-            source,
-        })?;
+        .map_err(|source| DataError::Decode { name: "PNG to write".to_owned(), source })?;
         Ok(png)
     }
 
@@ -127,13 +112,7 @@ impl Pixels {
         if expected > 0 && expected == got && matches!(channels, 1 | 3) {
             return Ok(());
         }
-        Err(DataError::PixelCount {
-            width,
-            height,
-            channels,
-            expected,
-            got,
-        })
+        Err(DataError::PixelCount { width, height, channels, expected, got })
     }
 
     /// The image in 1 (grey) or 3 (RGB) channels. Grey is the luma of ITU-R BT.601.
@@ -143,11 +122,7 @@ impl Pixels {
             (3, 1) => self.data.chunks_exact(3).map(luma).collect(),
             _ => return self,
         };
-        Self {
-            channels,
-            data,
-            ..self
-        }
+        Self { channels, data, ..self }
     }
 
     fn from_image(image: DynamicImage) -> Self {
@@ -157,36 +132,23 @@ impl Pixels {
         } else {
             (1, image.into_luma8().into_raw())
         };
-        Self {
-            width,
-            height,
-            channels,
-            data,
-        }
+        Self { width, height, channels, data }
     }
 }
 
 /// The weights 0.299, 0.587 and 0.114 in 1/65536, rounded: whole numbers, so that every machine
 /// gives the same byte.
 fn luma(rgb: &[u8]) -> u8 {
-    let sum = rgb
-        .iter()
-        .zip([19_595_u32, 38_470, 7_471])
-        .map(|(&v, w)| u32::from(v) * w);
+    let sum = rgb.iter().zip([19_595_u32, 38_470, 7_471]).map(|(&v, w)| u32::from(v) * w);
     ((sum.sum::<u32>() + 32_768) >> 16) as u8
 }
 
 fn decode(name: &str, bytes: &[u8]) -> Result<DynamicImage, DataError> {
-    let fault = |source| DataError::Decode {
-        name: name.to_owned(),
-        source,
-    };
+    let fault = |source| DataError::Decode { name: name.to_owned(), source };
     let mut reader = ImageReader::new(Cursor::new(bytes));
     let format = image::guess_format(bytes).ok();
     let Some(format @ (ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP)) = format else {
-        return Err(DataError::Format {
-            name: name.to_owned(),
-        });
+        return Err(DataError::Format { name: name.to_owned() });
     };
     reader.set_format(format);
     let mut limits = Limits::default();
@@ -195,9 +157,7 @@ fn decode(name: &str, bytes: &[u8]) -> Result<DynamicImage, DataError> {
     limits.max_alloc = Some(DECODE_MEMORY);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(fault)?;
-    let orientation = decoder
-        .orientation()
-        .unwrap_or(image::metadata::Orientation::NoTransforms);
+    let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
     let mut image = DynamicImage::from_decoder(decoder).map_err(fault)?;
     image.apply_orientation(orientation);
     Ok(image)
@@ -220,10 +180,7 @@ mod tests {
     #[test]
     fn grey_png_stays_grey() {
         let grey = checker().in_channels(1);
-        assert_eq!(
-            Pixels::from_encoded("a", &grey.to_png().unwrap()).unwrap(),
-            grey
-        );
+        assert_eq!(Pixels::from_encoded("a", &grey.to_png().unwrap()).unwrap(), grey);
     }
 
     #[test]

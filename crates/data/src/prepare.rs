@@ -55,24 +55,13 @@ pub struct Preparation {
 impl Preparation {
     /// Stretches to `height` by `width` and maps 0..=255 to -1..=1.
     pub fn new(height: usize, width: usize, channels: usize) -> Self {
-        Self {
-            height,
-            width,
-            channels,
-            fit: Fit::Stretch,
-            mean: vec![0.5; channels],
-            std: vec![0.5; channels],
-        }
+        Self { height, width, channels, fit: Fit::Stretch, mean: vec![0.5; channels], std: vec![0.5; channels] }
     }
 
     /// The same preparation with another mean and deviation a channel, in units of 0..=1.
     #[must_use]
     pub fn normalised(self, mean: impl Into<Vec<f32>>, std: impl Into<Vec<f32>>) -> Self {
-        Self {
-            mean: mean.into(),
-            std: std.into(),
-            ..self
-        }
+        Self { mean: mean.into(), std: std.into(), ..self }
     }
 
     /// The same preparation with another fit.
@@ -97,11 +86,7 @@ impl Preparation {
         let sides = 1..=LARGEST_PREPARED;
         if !sides.contains(&height) || !sides.contains(&width) {
             let limit = LARGEST_PREPARED;
-            return Err(DataError::PreparedSize {
-                height,
-                width,
-                limit,
-            });
+            return Err(DataError::PreparedSize { height, width, limit });
         }
         if !matches!(channels, 1 | 3) {
             return Err(DataError::Channels { channels });
@@ -162,31 +147,18 @@ impl Preparation {
     }
 
     /// Resizes to a size that need not be the preparation's own; expects valid settings.
-    pub(crate) fn resize(
-        &self,
-        image: &Pixels,
-        height: usize,
-        width: usize,
-    ) -> Result<Pixels, DataError> {
+    pub(crate) fn resize(&self, image: &Pixels, height: usize, width: usize) -> Result<Pixels, DataError> {
         image.check()?;
         let window = self.window(image);
         let whole = [0.0, 0.0, image.width as f64, image.height as f64];
         let same = (image.width, image.height) == (width, height) && window == whole;
-        let sized = if same {
-            image.clone()
-        } else {
-            resize_window(image, window, height, width)?
-        };
+        let sized = if same { image.clone() } else { resize_window(image, window, height, width)? };
         Ok(sized.in_channels(self.channels))
     }
 
     pub(crate) fn table(&self) -> Table {
-        let channel = |(&mean, &std): (&f32, &f32)| {
-            std::array::from_fn(|value| (value as f32 / 255.0 - mean) / std)
-        };
-        Table {
-            channels: self.mean.iter().zip(&self.std).map(channel).collect(),
-        }
+        let channel = |(&mean, &std): (&f32, &f32)| std::array::from_fn(|value| (value as f32 / 255.0 - mean) / std);
+        Table { channels: self.mean.iter().zip(&self.std).map(channel).collect() }
     }
 
     /// The part of the source that is kept: left, top, width and height in source pixels.
@@ -198,23 +170,14 @@ impl Preparation {
         let scale = width.min(height) / resize_short_side as f64;
         let (cut_width, cut_height) = (self.width as f64 * scale, self.height as f64 * scale);
         let (left, top) = ((width - cut_width) / 2.0, (height - cut_height) / 2.0);
-        [
-            left.max(0.0),
-            top.max(0.0),
-            cut_width.min(width),
-            cut_height.min(height),
-        ]
+        [left.max(0.0), top.max(0.0), cut_width.min(width), cut_height.min(height)]
     }
 
     fn validate_fit(&self) -> Result<(), DataError> {
         let (height, width) = (self.height, self.width);
         match self.fit {
             Fit::CenterCrop { resize_short_side } if resize_short_side < height.max(width) => {
-                Err(DataError::CropTooLarge {
-                    height,
-                    width,
-                    resize_short_side,
-                })
+                Err(DataError::CropTooLarge { height, width, resize_short_side })
             }
             _ => Ok(()),
         }
@@ -223,11 +186,7 @@ impl Preparation {
     fn validate_statistics(&self) -> Result<(), DataError> {
         let (means, stds, channels) = (self.mean.len(), self.std.len(), self.channels);
         if means != channels || stds != channels {
-            return Err(DataError::StatisticsCount {
-                means,
-                stds,
-                channels,
-            });
+            return Err(DataError::StatisticsCount { means, stds, channels });
         }
         for (channel, (&mean, &std)) in self.mean.iter().zip(&self.std).enumerate() {
             if !mean.is_finite() || !std.is_normal() || std < 0.0 {
@@ -238,20 +197,12 @@ impl Preparation {
     }
 }
 
-fn resize_window(
-    image: &Pixels,
-    window: [f64; 4],
-    height: usize,
-    width: usize,
-) -> Result<Pixels, DataError> {
+fn resize_window(image: &Pixels, window: [f64; 4], height: usize, width: usize) -> Result<Pixels, DataError> {
     let kind = match image.channels {
         1 => PixelType::U8,
         _ => PixelType::U8x3,
     };
-    let refused = || DataError::Resize {
-        from: [image.height, image.width],
-        to: [height, width],
-    };
+    let refused = || DataError::Resize { from: [image.height, image.width], to: [height, width] };
     let (source_width, source_height) = (image.width as u32, image.height as u32);
     let source = ImageRef::new(source_width, source_height, &image.data, kind);
     let source = source.map_err(|_| refused())?;
@@ -260,9 +211,7 @@ fn resize_window(
     let options = ResizeOptions::new()
         .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
         .crop(left, top, cut_width, cut_height);
-    Resizer::new()
-        .resize(&source, &mut target, &options)
-        .map_err(|_| refused())?;
+    Resizer::new().resize(&source, &mut target, &options).map_err(|_| refused())?;
     Pixels::new(width, height, image.channels, target.into_vec())
 }
 
@@ -279,20 +228,12 @@ pub(crate) struct View {
 
 impl View {
     pub(crate) fn plain(preparation: &Preparation) -> Self {
-        Self {
-            left: 0,
-            top: 0,
-            width: preparation.width,
-            height: preparation.height,
-            mirrored: false,
-        }
+        Self { left: 0, top: 0, width: preparation.width, height: preparation.height, mirrored: false }
     }
 
     /// For every column of the window, the column of the image.
     fn columns(&self, image_width: usize) -> Vec<usize> {
-        let mut columns: Vec<_> = (0..self.width)
-            .map(|x| clamped(x, self.left, image_width))
-            .collect();
+        let mut columns: Vec<_> = (0..self.width).map(|x| clamped(x, self.left, image_width)).collect();
         if self.mirrored {
             columns.reverse();
         }

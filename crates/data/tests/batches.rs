@@ -4,9 +4,7 @@
 
 mod common;
 
-use cleave_data::{
-    Augmentation, DataError, Dataset, LoadOptions, Loader, OpenOptions, Pixels, Preparation, Shapes,
-};
+use cleave_data::{Augmentation, DataError, Dataset, LoadOptions, Loader, OpenOptions, Pixels, Preparation, Shapes};
 use common::{collect, essence, image, png, write};
 use proptest::prelude::*;
 use tempfile::{TempDir, tempdir};
@@ -20,11 +18,7 @@ fn loader(dataset: Dataset, options: LoadOptions) -> Loader {
 }
 
 fn training(workers: usize) -> LoadOptions {
-    LoadOptions {
-        workers,
-        augmentation: Some(Augmentation::shift_and_flip(3)),
-        ..LoadOptions::training(8, 42)
-    }
+    LoadOptions { workers, augmentation: Some(Augmentation::shift_and_flip(3)), ..LoadOptions::training(8, 42) }
 }
 
 #[test]
@@ -33,11 +27,7 @@ fn batches_do_not_depend_on_workers_prefetch_or_cache() {
     assert_eq!(base.len(), 7);
     assert_eq!(base[6].shape, [2, 3, 16, 16]);
     for (workers, prefetch, cache_bytes) in [(2, 1, 0), (4, 9, 1 << 20), (3, 2, 4000)] {
-        let options = LoadOptions {
-            prefetch,
-            cache_bytes,
-            ..training(workers)
-        };
+        let options = LoadOptions { prefetch, cache_bytes, ..training(workers) };
         let other = loader(shapes(50), options);
         collect(&other, 0, 0);
         assert_eq!(essence(&base), essence(&collect(&other, 3, 0)));
@@ -57,12 +47,8 @@ fn resuming_in_the_middle_gives_the_remaining_batches() {
 #[test]
 fn an_epoch_holds_every_sample_once_and_no_two_epochs_agree() {
     let loader = loader(shapes(50), training(2));
-    let order = |epoch| -> Vec<usize> {
-        collect(&loader, epoch, 0)
-            .into_iter()
-            .flat_map(|batch| batch.indices)
-            .collect()
-    };
+    let order =
+        |epoch| -> Vec<usize> { collect(&loader, epoch, 0).into_iter().flat_map(|batch| batch.indices).collect() };
     assert_ne!(order(0), order(1));
     let mut sorted = order(0);
     sorted.sort_unstable();
@@ -76,38 +62,22 @@ fn an_epoch_holds_every_sample_once_and_no_two_epochs_agree() {
 
 #[test]
 fn evaluation_keeps_the_order_and_can_drop_the_rest() {
-    let options = LoadOptions {
-        drop_last: true,
-        ..LoadOptions::evaluation(8)
-    };
+    let options = LoadOptions { drop_last: true, ..LoadOptions::evaluation(8) };
     let loader = loader(shapes(50), options);
     let batches = collect(&loader, 0, 0);
     assert_eq!((batches.len(), loader.batches()), (6, 6));
     assert_eq!(batches[1].indices, (8..16).collect::<Vec<_>>());
-    let alone = loader
-        .preparation()
-        .prepare(&loader.dataset().decode(9).unwrap())
-        .unwrap();
+    let alone = loader.preparation().prepare(&loader.dataset().decode(9).unwrap()).unwrap();
     assert_eq!(batches[1].images[768..2 * 768], alone);
 }
 
 #[test]
 fn impossible_settings_are_refused() {
     let with = |options| Loader::new(shapes(4), Preparation::new(16, 16, 3), options);
-    assert!(matches!(
-        with(LoadOptions::evaluation(0)),
-        Err(DataError::EmptyBatch)
-    ));
+    assert!(matches!(with(LoadOptions::evaluation(0)), Err(DataError::EmptyBatch)));
     for (shift, flip) in [(2000, 0.5), (1, 1.5), (1, f64::NAN)] {
-        let augmentation = Some(Augmentation {
-            shift,
-            flip,
-            enlarge: false,
-        });
-        let options = LoadOptions {
-            augmentation,
-            ..LoadOptions::default()
-        };
+        let augmentation = Some(Augmentation { shift, flip, enlarge: false });
+        let options = LoadOptions { augmentation, ..LoadOptions::default() };
         assert!(matches!(with(options), Err(DataError::Augmentation { .. })));
     }
 }
@@ -150,10 +120,7 @@ fn broken_images_are_left_out_counted_and_named() {
     let names: Vec<&str> = faults.iter().map(|fault| fault.name.as_str()).collect();
     assert_eq!(names, ["a/02.png", "a/08.png", "b/03.png"]);
     let text = faults.to_string();
-    assert!(
-        text.starts_with("3 broken images") && text.contains("a/08.png"),
-        "{text}"
-    );
+    assert!(text.starts_with("3 broken images") && text.contains("a/08.png"), "{text}");
 }
 
 #[test]
@@ -162,20 +129,14 @@ fn a_batch_of_broken_images_alone_is_left_out_but_counted() {
     let dataset = Dataset::open(root.path(), &OpenOptions::default()).unwrap();
     let loader = loader(dataset, LoadOptions::evaluation(2));
     let batches = collect(&loader, 0, 0);
-    assert_eq!(
-        batches.iter().map(|batch| batch.number).collect::<Vec<_>>(),
-        [1, 2, 3, 4, 5]
-    );
+    assert_eq!(batches.iter().map(|batch| batch.number).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
     assert_eq!(loader.faults().len(), 2);
 }
 
 #[test]
 fn strict_stops_at_the_first_broken_image_and_names_it() {
     let root = folder(&[6]);
-    let options = OpenOptions {
-        strict: true,
-        ..OpenOptions::default()
-    };
+    let options = OpenOptions { strict: true, ..OpenOptions::default() };
     let dataset = Dataset::open(root.path(), &options).unwrap();
     let loader = loader(dataset, LoadOptions::evaluation(2));
     let mut batches = loader.epoch(0).unwrap();
@@ -203,28 +164,17 @@ fn augmented(augmentation: Augmentation, epoch: u64, side: usize) -> Vec<f32> {
     let picture = Pixels::new(10, 10, 3, data).unwrap();
     let dataset = Dataset::from_pixels("p", &["a"], vec![picture], &[0]).unwrap();
     let preparation = Preparation::new(side, side, 1).normalised([0.0], [1.0 / 255.0]);
-    let options = LoadOptions {
-        augmentation: Some(augmentation),
-        ..LoadOptions::training(1, 9)
-    };
+    let options = LoadOptions { augmentation: Some(augmentation), ..LoadOptions::training(1, 9) };
     let loader = Loader::new(dataset, preparation, options).unwrap();
     collect(&loader, epoch, 0).remove(0).images
 }
 
 #[test]
 fn a_certain_flip_mirrors_and_nothing_else() {
-    let flip = Augmentation {
-        flip: 1.0,
-        ..Augmentation::default()
-    };
+    let flip = Augmentation { flip: 1.0, ..Augmentation::default() };
     let values = augmented(flip, 0, 10);
     let expected = (0..100).map(|at| (at / 10 * 10 + 9 - at % 10) as f32);
-    assert!(
-        values
-            .iter()
-            .zip(expected)
-            .all(|(a, b)| (a - b).abs() < 1e-3)
-    );
+    assert!(values.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-3));
 }
 
 proptest! {

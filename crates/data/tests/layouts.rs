@@ -38,10 +38,7 @@ fn a_folder_with_splits_is_read_in_order_of_names() {
     assert_eq!(contents(&train)[0], ("train/cat/0.png".into(), 0, 5));
     assert_eq!(contents(&train)[5], ("train/dog/0.png".into(), 1, 0));
     let skipped = train.skipped();
-    assert_eq!(
-        (skipped.hidden, skipped.other, skipped.unlabelled),
-        (2, 1, 0)
-    );
+    assert_eq!((skipped.hidden, skipped.other, skipped.unlabelled), (2, 1, 0));
     for alias in ["val", "valid", "validation"] {
         assert_eq!(open_split(root.path(), alias).unwrap().len(), 4);
     }
@@ -72,9 +69,7 @@ fn a_missing_split_is_answered_with_those_there_are() {
     let root = tempdir().unwrap();
     write_all(root.path(), &split_files());
     let error = open_split(root.path(), "test").unwrap_err();
-    assert!(
-        matches!(&error, DataError::NoSplit { available, .. } if available == &["train", "val"])
-    );
+    assert!(matches!(&error, DataError::NoSplit { available, .. } if available == &["train", "val"]));
     assert!(error.to_string().contains("\"val\""));
 }
 
@@ -85,10 +80,7 @@ fn tar_and_gzipped_tar_equal_the_folder() {
     write_all(&root.path().join("folder"), &files);
     write(root.path(), "set.tar", &tar(&files));
     write(root.path(), "set.tar.gz", &gzip(&tar(&files)));
-    let inside: Vec<_> = files
-        .iter()
-        .map(|(name, bytes)| (format!("set-1.0/{name}"), bytes.clone()))
-        .collect();
+    let inside: Vec<_> = files.iter().map(|(name, bytes)| (format!("set-1.0/{name}"), bytes.clone())).collect();
     write(root.path(), "wrapped.tar", &tar(&inside));
     for split in ["train", "val"] {
         let folder = open_split(&root.path().join("folder"), split).unwrap();
@@ -110,11 +102,7 @@ fn the_later_of_two_entries_of_one_name_counts() {
     let root = tempdir().unwrap();
     // `tar` reverses its files, so that the first one here is the last one in the archive.
     let name = || "cat/0.png".to_owned();
-    write(
-        root.path(),
-        "set.tar",
-        &tar(&[(name(), png(9)), (name(), png(4))]),
-    );
+    write(root.path(), "set.tar", &tar(&[(name(), png(9)), (name(), png(4))]));
     let dataset = open(&root.path().join("set.tar")).unwrap();
     assert_eq!(contents(&dataset), [("cat/0.png".into(), 0, 9)]);
 }
@@ -127,10 +115,7 @@ fn a_cut_tar_is_refused() {
     write(root.path(), "cut.tar.gz", &gzip(&whole)[..600]);
     for name in ["cut.tar", "cut.tar.gz"] {
         let error = open(&root.path().join(name)).unwrap_err();
-        assert!(
-            matches!(error, DataError::ArchiveCut { .. } | DataError::Io { .. }),
-            "{error}"
-        );
+        assert!(matches!(error, DataError::ArchiveCut { .. } | DataError::Io { .. }), "{error}");
     }
 }
 
@@ -138,10 +123,7 @@ fn a_cut_tar_is_refused() {
 fn a_gzipped_tar_beyond_the_memory_limit_is_refused() {
     let root = tempdir().unwrap();
     write(root.path(), "set.tar.gz", &gzip(&tar(&split_files())));
-    let options = OpenOptions {
-        memory: 500,
-        ..OpenOptions::default()
-    };
+    let options = OpenOptions { memory: 500, ..OpenOptions::default() };
     let error = Dataset::open(root.path().join("set.tar.gz"), &options).unwrap_err();
     assert!(matches!(error, DataError::TooLarge { limit: 500, .. }));
 }
@@ -160,10 +142,7 @@ fn kaggle_names_give_the_class() {
     let flat = open(&root.path().join("train")).unwrap();
     assert_eq!(flat.class_counts(), [2, 1]);
     assert!(flat.splits().is_empty());
-    let forced = OpenOptions {
-        layout: Layout::Kaggle,
-        ..OpenOptions::default()
-    };
+    let forced = OpenOptions { layout: Layout::Kaggle, ..OpenOptions::default() };
     assert_eq!(Dataset::open(root.path(), &forced).unwrap().len(), 3);
 }
 
@@ -171,36 +150,17 @@ fn kaggle_names_give_the_class() {
 fn classes_are_chosen_and_ordered_by_the_caller() {
     let root = tempdir().unwrap();
     for class in ["ant", "bee", "cow"] {
-        write(
-            root.path(),
-            &format!("{class}/0.png"),
-            &png(class.as_bytes()[0]),
-        );
+        write(root.path(), &format!("{class}/0.png"), &png(class.as_bytes()[0]));
     }
     let pick = |classes: &[&str]| {
         let classes = Some(classes.iter().map(|&class| class.to_owned()).collect());
-        Dataset::open(
-            root.path(),
-            &OpenOptions {
-                classes,
-                ..OpenOptions::default()
-            },
-        )
+        Dataset::open(root.path(), &OpenOptions { classes, ..OpenOptions::default() })
     };
     let chosen = pick(&["cow", "ant"]).unwrap();
     assert_eq!(chosen.classes(), ["cow", "ant"]);
-    assert_eq!(
-        contents(&chosen),
-        [
-            ("ant/0.png".to_owned(), 1, b'a'),
-            ("cow/0.png".to_owned(), 0, b'c')
-        ]
-    );
+    assert_eq!(contents(&chosen), [("ant/0.png".to_owned(), 1, b'a'), ("cow/0.png".to_owned(), 0, b'c')]);
     assert!(matches!(pick(&["cat"]), Err(DataError::NoClass { .. })));
-    assert!(matches!(
-        pick(&["ant", "ant"]),
-        Err(DataError::RepeatedClass { .. })
-    ));
+    assert!(matches!(pick(&["ant", "ant"]), Err(DataError::RepeatedClass { .. })));
 }
 
 #[test]
@@ -208,11 +168,7 @@ fn a_limit_draws_the_same_samples_for_the_same_seed() {
     let root = tempdir().unwrap();
     write_all(root.path(), &split_files());
     let limited = |seed| {
-        let options = OpenOptions {
-            limit: Some(2),
-            seed,
-            ..OpenOptions::split("train")
-        };
+        let options = OpenOptions { limit: Some(2), seed, ..OpenOptions::split("train") };
         contents(&Dataset::open(root.path(), &options).unwrap())
     };
     assert_eq!(limited(1).len(), 4);
@@ -227,14 +183,8 @@ fn a_subset_keeps_the_order_given() {
     let dataset = open_split(root.path(), "train").unwrap();
     let subset = dataset.subset(&[7, 0]).unwrap();
     assert_eq!(subset.name(0), dataset.name(7));
-    assert_eq!(
-        (subset.len(), subset.label(1), subset.label(2)),
-        (2, Some(0), None)
-    );
-    assert!(matches!(
-        dataset.subset(&[10]),
-        Err(DataError::Index { index: 10, len: 10 })
-    ));
+    assert_eq!((subset.len(), subset.label(1), subset.label(2)), (2, Some(0), None));
+    assert!(matches!(dataset.subset(&[10]), Err(DataError::Index { index: 10, len: 10 })));
     assert!(matches!(dataset.decode(10), Err(DataError::Index { .. })));
 }
 
@@ -243,27 +193,15 @@ fn nothing_to_read_is_a_typed_error() {
     let root = tempdir().unwrap();
     assert!(matches!(open(root.path()), Err(DataError::NoImages { .. })));
     write(root.path(), "a.txt", b"text");
-    assert!(matches!(
-        open(root.path()),
-        Err(DataError::NoImages { skipped: 1, .. })
-    ));
-    assert!(matches!(
-        open(&root.path().join("a.txt")),
-        Err(DataError::UnknownLayout { .. })
-    ));
-    assert!(matches!(
-        open(&root.path().join("none")),
-        Err(DataError::Io { .. })
-    ));
+    assert!(matches!(open(root.path()), Err(DataError::NoImages { skipped: 1, .. })));
+    assert!(matches!(open(&root.path().join("a.txt")), Err(DataError::UnknownLayout { .. })));
+    assert!(matches!(open(&root.path().join("none")), Err(DataError::Io { .. })));
 }
 
 /// Three images of 2 x 2 pixels with the labels 7, 0 and 9.
 fn write_idx(root: &Path, start: &str, zip: bool) {
     let files = [
-        (
-            "images-idx3",
-            idx(0x803, &[3, 2, 2], &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]),
-        ),
+        ("images-idx3", idx(0x803, &[3, 2, 2], &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])),
         ("labels-idx1", idx(0x801, &[3], &[7, 0, 9])),
     ];
     for (what, bytes) in files {
@@ -289,10 +227,7 @@ fn idx_files_are_read_with_and_without_gzip() {
         assert_eq!(image.data, [5, 6, 7, 8]);
     }
     assert_eq!(open_split(root.path(), "train").unwrap().name(2), "train/2");
-    let pair = OpenOptions {
-        classes: Some(vec!["9".into(), "0".into()]),
-        ..OpenOptions::split("train")
-    };
+    let pair = OpenOptions { classes: Some(vec!["9".into(), "0".into()]), ..OpenOptions::split("train") };
     let pair = Dataset::open(root.path(), &pair).unwrap();
     assert_eq!(pair.labels().collect::<Vec<_>>(), [1, 0]);
 }
@@ -308,34 +243,11 @@ fn damaged_idx_files_are_typed_errors() {
         (&images[..7], &labels, length),
         (&[], &labels, length),
         (&idx(0x803, &[1, 2, 2], &[1, 2, 3, 4, 5]), &labels, length),
-        (&idx(0x803, &[1, 0, 2], &[]), &labels, |e| {
-            matches!(e, DataError::EmptyFile { .. })
-        }),
-        (&labels, &labels, |e| {
-            matches!(
-                e,
-                DataError::Magic {
-                    expected: 0x803,
-                    ..
-                } | DataError::Length { .. }
-            )
-        }),
-        (&idx(0x803, &[u32::MAX; 3], &[]), &labels, |e| {
-            matches!(e, DataError::TooLarge { .. })
-        }),
-        (&images, &idx(0x801, &[2], &[3, 3]), |e| {
-            matches!(
-                e,
-                DataError::LabelCount {
-                    images: 1,
-                    labels: 2,
-                    ..
-                }
-            )
-        }),
-        (&images, &idx(0x801, &[1], &[10]), |e| {
-            matches!(e, DataError::LabelRange { label: 10, .. })
-        }),
+        (&idx(0x803, &[1, 0, 2], &[]), &labels, |e| matches!(e, DataError::EmptyFile { .. })),
+        (&labels, &labels, |e| matches!(e, DataError::Magic { expected: 0x803, .. } | DataError::Length { .. })),
+        (&idx(0x803, &[u32::MAX; 3], &[]), &labels, |e| matches!(e, DataError::TooLarge { .. })),
+        (&images, &idx(0x801, &[2], &[3, 3]), |e| matches!(e, DataError::LabelCount { images: 1, labels: 2, .. })),
+        (&images, &idx(0x801, &[1], &[10]), |e| matches!(e, DataError::LabelRange { label: 10, .. })),
     ];
     for (number, (images, labels, check)) in cases.into_iter().enumerate() {
         let root = tempdir().unwrap();
@@ -349,11 +261,7 @@ fn damaged_idx_files_are_typed_errors() {
 #[test]
 fn idx_images_without_labels_name_the_missing_file() {
     let root = tempdir().unwrap();
-    write(
-        root.path(),
-        "train-images-idx3-ubyte",
-        &idx(0x803, &[1, 1, 1], &[1]),
-    );
+    write(root.path(), "train-images-idx3-ubyte", &idx(0x803, &[1, 1, 1], &[1]));
     let error = open(root.path()).unwrap_err().to_string();
     assert!(error.contains("train-labels-idx1-ubyte"), "{error}");
 }
@@ -392,14 +300,7 @@ fn damaged_cifar_files_are_typed_errors() {
     }
     let root = tempdir().unwrap();
     write(root.path(), "data_batch_1.bin", &cifar_record(10, [0; 3]));
-    assert!(matches!(
-        open(root.path()),
-        Err(DataError::LabelRange {
-            record: 0,
-            label: 10,
-            ..
-        })
-    ));
+    assert!(matches!(open(root.path()), Err(DataError::LabelRange { record: 0, label: 10, .. })));
 }
 
 #[test]
@@ -412,10 +313,7 @@ fn images_without_labels_come_from_a_file_a_folder_or_a_tar() {
     for path in ["in", "in.tar"] {
         let images = Images::open(root.path().join(path)).unwrap();
         assert_eq!((images.len(), images.skipped().hidden), (2, 1));
-        assert_eq!(
-            (images.name(0), images.name(1)),
-            ("a/c.png".into(), "b.png".into())
-        );
+        assert_eq!((images.name(0), images.name(1)), ("a/c.png".into(), "b.png".into()));
         assert_eq!(images.decode(1).unwrap(), image(2, 6));
     }
     let one = Images::open(root.path().join("in/b.png")).unwrap();

@@ -22,13 +22,7 @@ fn values_are_planes_of_normalised_channels() {
     let preparation = Preparation::new(1, 2, 3).normalised([0.0, 0.2, 0.5], [1.0, 0.5, 0.25]);
     let expected = [0.0, 0.4, 0.0, 0.8, 2.0, 1.2];
     let values = preparation.prepare(&image).unwrap();
-    assert!(
-        values
-            .iter()
-            .zip(expected)
-            .all(|(a, b)| (a - b).abs() < 1e-6),
-        "{values:?}"
-    );
+    assert!(values.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{values:?}");
 }
 
 /// These bytes are a promise: a model that was trained on them must meet them in a client too. A
@@ -37,9 +31,7 @@ fn values_are_planes_of_normalised_channels() {
 fn resized_bytes_stay_what_they_are() {
     let image = picture(7, 5);
     assert_eq!(bytes(&Preparation::new(2, 3, 1), &image), GOLDEN_STRETCH);
-    let crop = Preparation::new(2, 2, 3).fitted(Fit::CenterCrop {
-        resize_short_side: 3,
-    });
+    let crop = Preparation::new(2, 2, 3).fitted(Fit::CenterCrop { resize_short_side: 3 });
     assert_eq!(bytes(&crop, &image), GOLDEN_CROP);
 }
 
@@ -50,55 +42,33 @@ const GOLDEN_CROP: [u8; 12] = [152, 96, 133, 167, 94, 108, 107, 136, 137, 121, 1
 fn a_centre_crop_takes_the_middle() {
     let data = (0..8 * 4).flat_map(|at| [(at % 8) as u8 * 30; 3]).collect();
     let image = Pixels::new(8, 4, 3, data).unwrap();
-    let crop = Preparation::new(4, 4, 1).fitted(Fit::CenterCrop {
-        resize_short_side: 4,
-    });
+    let crop = Preparation::new(4, 4, 1).fitted(Fit::CenterCrop { resize_short_side: 4 });
     assert_eq!(bytes(&crop, &image)[..4], [60, 90, 120, 150]);
 }
 
 #[test]
 fn a_sliver_of_an_image_needs_no_huge_memory() {
     let image = picture(1, 16_000);
-    let crop = Preparation::new(224, 224, 3).fitted(Fit::CenterCrop {
-        resize_short_side: 256,
-    });
+    let crop = Preparation::new(224, 224, 3).fitted(Fit::CenterCrop { resize_short_side: 256 });
     assert_eq!(bytes(&crop, &image).len(), 224 * 224 * 3);
 }
 
 #[test]
 fn impossible_preparations_are_refused() {
     let good = Preparation::new(8, 8, 3);
-    let crop = Fit::CenterCrop {
-        resize_short_side: 7,
-    };
+    let crop = Fit::CenterCrop { resize_short_side: 7 };
     let nan = good.clone().normalised([0.0, f32::NAN, 0.0], [1.0; 3]);
     let flat = good.clone().normalised([0.0; 3], [1.0, 0.0, 1.0]);
     type Check = fn(&DataError) -> bool;
     let cases: [(Preparation, Check); 8] = [
-        (Preparation::new(0, 8, 3), |e| {
-            matches!(e, DataError::PreparedSize { .. })
-        }),
-        (Preparation::new(8, 5000, 3), |e| {
-            matches!(e, DataError::PreparedSize { .. })
-        }),
-        (Preparation::new(8, 8, 2), |e| {
-            matches!(e, DataError::Channels { channels: 2 })
-        }),
-        (good.clone().fitted(crop), |e| {
-            matches!(e, DataError::CropTooLarge { .. })
-        }),
-        (good.clone().normalised([0.0; 2], [1.0; 3]), |e| {
-            matches!(e, DataError::StatisticsCount { .. })
-        }),
-        (good.clone().normalised([0.0; 3], [1.0; 4]), |e| {
-            matches!(e, DataError::StatisticsCount { .. })
-        }),
-        (nan, |e| {
-            matches!(e, DataError::Statistics { channel: 1, .. })
-        }),
-        (flat, |e| {
-            matches!(e, DataError::Statistics { channel: 1, .. })
-        }),
+        (Preparation::new(0, 8, 3), |e| matches!(e, DataError::PreparedSize { .. })),
+        (Preparation::new(8, 5000, 3), |e| matches!(e, DataError::PreparedSize { .. })),
+        (Preparation::new(8, 8, 2), |e| matches!(e, DataError::Channels { channels: 2 })),
+        (good.clone().fitted(crop), |e| matches!(e, DataError::CropTooLarge { .. })),
+        (good.clone().normalised([0.0; 2], [1.0; 3]), |e| matches!(e, DataError::StatisticsCount { .. })),
+        (good.clone().normalised([0.0; 3], [1.0; 4]), |e| matches!(e, DataError::StatisticsCount { .. })),
+        (nan, |e| matches!(e, DataError::Statistics { channel: 1, .. })),
+        (flat, |e| matches!(e, DataError::Statistics { channel: 1, .. })),
     ];
     for (preparation, check) in cases {
         let error = preparation.validate().unwrap_err();
@@ -126,14 +96,9 @@ fn pixels_that_contradict_themselves_are_refused() {
 fn a_manifest_keeps_a_preparation() {
     let preparation = Preparation::new(112, 96, 3)
         .normalised([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-        .fitted(Fit::CenterCrop {
-            resize_short_side: 128,
-        });
+        .fitted(Fit::CenterCrop { resize_short_side: 128 });
     let json = serde_json::to_string(&preparation).unwrap();
-    assert_eq!(
-        serde_json::from_str::<Preparation>(&json).unwrap(),
-        preparation
-    );
+    assert_eq!(serde_json::from_str::<Preparation>(&json).unwrap(), preparation);
     let unknown = json.replace("\"height\"", "\"depth\":1,\"height\"");
     assert!(serde_json::from_str::<Preparation>(&unknown).is_err());
 }
@@ -144,15 +109,9 @@ fn statistics_are_those_of_the_pixels() {
     let dataset = Dataset::from_pixels("p", &["a"], images.to_vec(), &[0, 0]).unwrap();
     let measure = |most| ChannelStatistics::measure(&dataset, &Preparation::new(2, 2, 3), most, 1);
     let both = measure(10).unwrap();
-    assert_eq!(
-        (both.mean, both.std, both.images),
-        (vec![0.5; 3], vec![0.5; 3], 2)
-    );
+    assert_eq!((both.mean, both.std, both.images), (vec![0.5; 3], vec![0.5; 3], 2));
     let one = measure(1).unwrap();
-    assert!(
-        (one.std[0] - 1.0 / 255.0).abs() < 1e-6,
-        "a flat image must not give a zero"
-    );
+    assert!((one.std[0] - 1.0 / 255.0).abs() < 1e-6, "a flat image must not give a zero");
     assert!(measure(0).is_err());
 }
 

@@ -18,11 +18,7 @@ fn sample(dataset: &Dataset, side: usize) {
     let some = dataset.subset(&indices).unwrap();
     let preparation = Preparation::new(side, side, 3);
     let loader = Loader::new(some, preparation, LoadOptions::evaluation(32)).unwrap();
-    let images: usize = loader
-        .epoch(0)
-        .unwrap()
-        .map(|batch| batch.unwrap().len())
-        .sum();
+    let images: usize = loader.epoch(0).unwrap().map(|batch| batch.unwrap().len()).sum();
     assert_eq!(images, indices.len(), "{}", loader.faults());
 }
 
@@ -46,12 +42,7 @@ fn mnist_is_complete() {
         let dataset = open("mnist", split);
         let counts = dataset.class_counts();
         assert_eq!((dataset.len(), counts[1]), (count, ones));
-        assert!(
-            counts
-                .iter()
-                .all(|&n| n * 100 > 8 * count && n * 100 < 12 * count),
-            "{counts:?}"
-        );
+        assert!(counts.iter().all(|&n| n * 100 > 8 * count && n * 100 < 12 * count), "{counts:?}");
         sample(&dataset, 28);
     }
     let first: Vec<usize> = open("mnist", "train").labels().take(10).collect();
@@ -63,15 +54,9 @@ fn mnist_is_complete() {
 fn mnist_gives_glyphs() {
     let root = PathBuf::from(std::env::var_os("CLEAVE_DATA").unwrap());
     let glyphs = Glyphs::from_mnist(root.join("mnist"), "train", &[0, 1]).unwrap();
-    assert_eq!(
-        (glyphs.len(0), glyphs.len(1), glyphs.len(2)),
-        (5_923, 6_742, 0)
-    );
+    assert_eq!((glyphs.len(0), glyphs.len(1), glyphs.len(2)), (5_923, 6_742, 0));
     let subset = glyphs.subset(100, 1).unwrap();
-    assert_eq!(
-        subset.to_bytes(&[0, 1], 100).unwrap().len(),
-        2 * 100 * 28 * 28
-    );
+    assert_eq!(subset.to_bytes(&[0, 1], 100).unwrap().len(), 2 * 100 * 28 * 28);
 }
 
 #[test]

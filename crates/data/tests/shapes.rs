@@ -13,10 +13,7 @@ fn images_depend_on_seed_split_and_index_alone() {
     for index in 0..8 {
         assert_eq!(short.decode(index).unwrap(), long.decode(index).unwrap());
         assert_ne!(short.decode(index).unwrap(), other.decode(index).unwrap());
-        assert_ne!(
-            short.decode(index).unwrap(),
-            shapes.dataset("val", 8).decode(index).unwrap()
-        );
+        assert_ne!(short.decode(index).unwrap(), shapes.dataset("val", 8).decode(index).unwrap());
     }
     assert_eq!(long.class_counts(), [5; 4]);
     assert_eq!(long.classes(), ["disc", "triangle", "cross", "ring"]);
@@ -27,10 +24,7 @@ fn images_depend_on_seed_split_and_index_alone() {
 #[test]
 fn impossible_sets_are_refused() {
     for (classes, side) in [(1, 32), (9, 32), (2, 15), (2, 513)] {
-        assert!(matches!(
-            Shapes::new(classes, side, 0),
-            Err(DataError::Shapes { .. })
-        ));
+        assert!(matches!(Shapes::new(classes, side, 0), Err(DataError::Shapes { .. })));
     }
 }
 
@@ -40,9 +34,7 @@ const VALUES: usize = 3 * SIDE * SIDE;
 fn vectors(dataset: &Dataset) -> Vec<(Vec<f32>, f32)> {
     let preparation = Preparation::new(SIDE, SIDE, 3);
     let vector = |index| {
-        let values = preparation
-            .prepare(&dataset.decode(index).unwrap())
-            .unwrap();
+        let values = preparation.prepare(&dataset.decode(index).unwrap()).unwrap();
         (values, dataset.label(index).unwrap() as f32)
     };
     (0..dataset.len()).map(vector).collect()
@@ -64,26 +56,18 @@ fn train(samples: &[(Vec<f32>, f32)]) -> Vec<f32> {
 }
 
 fn score(weights: &[f32], values: &[f32]) -> f32 {
-    weights
-        .iter()
-        .zip(values.iter().chain(&[1.0]))
-        .map(|(w, v)| w * v)
-        .sum()
+    weights.iter().zip(values.iter().chain(&[1.0])).map(|(w, v)| w * v).sum()
 }
 
 fn accuracy(weights: &[f32], samples: &[(Vec<f32>, f32)]) -> f32 {
-    let right =
-        |(values, label): &&(Vec<f32>, f32)| (score(weights, values) > 0.0) == (*label > 0.5);
+    let right = |(values, label): &&(Vec<f32>, f32)| (score(weights, values) > 0.0) == (*label > 0.5);
     samples.iter().filter(right).count() as f32 / samples.len() as f32
 }
 
 #[test]
 fn a_linear_model_on_pixels_stays_near_chance() {
     let shapes = Shapes::new(2, SIDE, 11).unwrap();
-    let (known, new) = (
-        vectors(&shapes.dataset("train", 3000)),
-        vectors(&shapes.dataset("val", 1000)),
-    );
+    let (known, new) = (vectors(&shapes.dataset("train", 3000)), vectors(&shapes.dataset("val", 1000)));
     let weights = train(&known);
     let accuracy = accuracy(&weights, &new);
     assert!(accuracy <= 0.65, "accuracy {accuracy}");
@@ -97,12 +81,7 @@ fn the_linear_model_learns_a_linear_question() {
         let sum: f32 = values.iter().sum();
         (values, f32::from(sum > 0.0))
     };
-    let set = |split, len| -> Vec<_> {
-        vectors(&shapes.dataset(split, len))
-            .into_iter()
-            .map(bright)
-            .collect()
-    };
+    let set = |split, len| -> Vec<_> { vectors(&shapes.dataset(split, len)).into_iter().map(bright).collect() };
     let weights = train(&set("train", 1000));
     let accuracy = accuracy(&weights, &set("val", 400));
     assert!(accuracy >= 0.85, "accuracy {accuracy}");

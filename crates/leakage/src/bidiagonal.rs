@@ -30,22 +30,12 @@ impl Bidiagonal {
         let reduced = matrix.bidiagonalize();
         let (diagonal, off) = (reduced.diagonal(), reduced.off_diagonal());
         let entry = |index: usize| {
-            if index.is_multiple_of(2) {
-                diagonal[index / 2]
-            } else {
-                off[index / 2]
-            }
+            if index.is_multiple_of(2) { diagonal[index / 2] } else { off[index / 2] }
         };
         let entries: Vec<f64> = (0..2 * len - 1).map(entry).collect();
-        let scale = entries
-            .iter()
-            .fold(0.0, |largest: f64, value| largest.max(value.abs()));
+        let scale = entries.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
         let unit = if scale > 0.0 { scale } else { 1.0 };
-        Self {
-            squares: entries.iter().map(|value| (value / unit).powi(2)).collect(),
-            scale,
-            len,
-        }
+        Self { squares: entries.iter().map(|value| (value / unit).powi(2)).collect(), scale, len }
     }
 
     /// The largest singular value.
@@ -60,11 +50,7 @@ impl Bidiagonal {
 
     /// How many singular values exceed `threshold`, which is positive unless the matrix is zero.
     pub(crate) fn rank(&self, threshold: f64) -> usize {
-        if self.scale > 0.0 {
-            self.above(threshold / self.scale)
-        } else {
-            0
-        }
+        if self.scale > 0.0 { self.above(threshold / self.scale) } else { 0 }
     }
 
     /// How many scaled singular values are above a positive bound: the positive pivots.
@@ -81,11 +67,7 @@ impl Bidiagonal {
 
 /// A pivot one can divide by, on the negative side where it was zero.
 fn away_from_zero(pivot: f64) -> f64 {
-    if pivot.abs() < f64::MIN_POSITIVE {
-        -f64::MIN_POSITIVE
-    } else {
-        pivot
-    }
+    if pivot.abs() < f64::MIN_POSITIVE { -f64::MIN_POSITIVE } else { pivot }
 }
 
 /// The bound between 0 and 2 below which `holds` is true. By Gershgorin's theorem no singular value
@@ -94,11 +76,7 @@ fn halve(holds: impl Fn(f64) -> bool) -> f64 {
     let (mut low, mut high) = (0.0, 2.0);
     for _ in 0..HALVINGS {
         let middle = f64::midpoint(low, high);
-        if holds(middle) {
-            low = middle
-        } else {
-            high = middle
-        }
+        if holds(middle) { low = middle } else { high = middle }
     }
     low
 }
@@ -109,9 +87,7 @@ mod tests {
     use nalgebra::{Complex, DVector};
 
     fn form(diagonal: &[f64]) -> Bidiagonal {
-        Bidiagonal::new(DMatrix::from_diagonal(&DVector::from_column_slice(
-            diagonal,
-        )))
+        Bidiagonal::new(DMatrix::from_diagonal(&DVector::from_column_slice(diagonal)))
     }
 
     #[test]
@@ -119,27 +95,20 @@ mod tests {
         let form = form(&[3.0, 1e-6, 7.0, 0.5]);
         assert!((form.largest() - 7.0).abs() < 1e-14);
         assert!((form.smallest() - 1e-6).abs() < 1e-15);
-        assert_eq!(
-            [1e-7, 1e-5, 1.0, 5.0, 8.0].map(|bound| form.rank(bound)),
-            [4, 3, 2, 1, 0]
-        );
+        assert_eq!([1e-7, 1e-5, 1.0, 5.0, 8.0].map(|bound| form.rank(bound)), [4, 3, 2, 1, 0]);
     }
 
     #[test]
     fn a_zero_matrix_has_rank_zero() {
         let form = form(&[0.0; 3]);
-        assert_eq!(
-            (form.largest(), form.smallest(), form.rank(0.0)),
-            (0.0, 0.0, 0)
-        );
+        assert_eq!((form.largest(), form.smallest(), form.rank(0.0)), (0.0, 0.0, 0));
     }
 
     #[test]
     fn an_outer_product_has_one_singular_value() {
         for (rows, columns) in [(1, 1), (7, 4), (4, 7), (1, 5), (5, 1)] {
-            let outer = DMatrix::from_fn(rows, columns, |row, column| {
-                Complex::from_polar((row + 1) as f64, column as f64)
-            });
+            let outer =
+                DMatrix::from_fn(rows, columns, |row, column| Complex::from_polar((row + 1) as f64, column as f64));
             let norm = outer.norm();
             let form = Bidiagonal::new(outer);
             assert!((form.largest() - norm).abs() < 1e-13 * norm);

@@ -24,9 +24,7 @@ use crate::{Count, LeakageError};
 /// finite, a share of zeros outside 0 to 1, or a tolerance outside 0 to 1.
 pub fn check(front: &[FrontLayer], stage: Stage, effort: &Effort) -> Result<Report, LeakageError> {
     front.iter().try_for_each(FrontLayer::validate)?;
-    front
-        .windows(2)
-        .try_for_each(|pair| joined(&pair[0], &pair[1]))?;
+    front.windows(2).try_for_each(|pair| joined(&pair[0], &pair[1]))?;
     let last = front.len().checked_sub(1).ok_or(LeakageError::EmptyFront)?;
     let mut layers = Vec::with_capacity(front.len());
     let mut wholes = Vec::with_capacity(front.len());
@@ -38,11 +36,7 @@ pub fn check(front: &[FrontLayer], stage: Stage, effort: &Effort) -> Result<Repo
     }
     let chain = (last > 0).then(|| narrowest(&wholes)).flatten();
     let verdict = chain_verdict(&layers, chain.as_ref());
-    Ok(Report {
-        layers,
-        chain,
-        verdict,
-    })
+    Ok(Report { layers, chain, verdict })
 }
 
 fn layer_report(
@@ -51,24 +45,13 @@ fn layer_report(
     counter: &Counter,
     effort: &Effort,
 ) -> Result<LayerReport, LeakageError> {
-    let rank = if stage == Stage::Pooled {
-        Rank::Pooled
-    } else {
-        spectrum(layer, effort)?
-    };
+    let rank = if stage == Stage::Pooled { Rank::Pooled } else { spectrum(layer, effort)? };
     let counts = counter.counts();
-    let mut found: Vec<_> = counts
-        .iter()
-        .filter(|count| count.leaks)
-        .map(|count| count.finding)
-        .collect();
+    let mut found: Vec<_> = counts.iter().filter(|count| count.leaks).map(|count| count.finding).collect();
     if undone_by_rank(&rank, counter.active()) {
         found.push(Finding::Rank);
     }
-    let reason = |finding| Reason {
-        layer: Some(layer.name.clone()),
-        finding,
-    };
+    let reason = |finding| Reason { layer: Some(layer.name.clone()), finding };
     Ok(LayerReport {
         name: layer.name.clone(),
         stage,
@@ -86,8 +69,7 @@ fn layer_report(
 fn undone_by_rank(rank: &Rank, active: f64) -> bool {
     match rank {
         Rank::Evaluated(spectrum) => {
-            spectrum.generic_rank == spectrum.unknowns
-                && spectrum.outputs as f64 * active >= spectrum.unknowns as f64
+            spectrum.generic_rank == spectrum.unknowns && spectrum.outputs as f64 * active >= spectrum.unknowns as f64
         }
         _ => false,
     }
@@ -103,15 +85,8 @@ fn zeros(layer: &FrontLayer, stage: Stage) -> Zeros {
 /// The fewest values at any point of the chain, against the unknowns of the image.
 fn narrowest(wholes: &[Count]) -> Option<Count> {
     let image = wholes.first()?;
-    let narrow = wholes
-        .iter()
-        .min_by(|a, b| a.equations.total_cmp(&b.equations))?;
-    Some(Count::new(
-        Finding::Chain,
-        narrow.positions,
-        narrow.equations,
-        image.unknowns,
-    ))
+    let narrow = wholes.iter().min_by(|a, b| a.equations.total_cmp(&b.equations))?;
+    Some(Count::new(Finding::Chain, narrow.positions, narrow.equations, image.unknowns))
 }
 
 fn chain_verdict(layers: &[LayerReport], chain: Option<&Count>) -> Verdict {
@@ -123,10 +98,7 @@ fn chain_verdict(layers: &[LayerReport], chain: Option<&Count>) -> Verdict {
         }));
     }
     if chain.is_some_and(|count| count.leaks) {
-        by.push(Reason {
-            layer: None,
-            finding: Finding::Chain,
-        });
+        by.push(Reason { layer: None, finding: Finding::Chain });
     }
     Verdict::from_reasons(by)
 }
@@ -142,9 +114,5 @@ fn joined(before: &FrontLayer, layer: &FrontLayer) -> Result<(), LeakageError> {
     if fits {
         return Ok(());
     }
-    Err(LeakageError::ChainMismatch {
-        layer: layer.name.clone(),
-        expected,
-        got,
-    })
+    Err(LeakageError::ChainMismatch { layer: layer.name.clone(), expected, got })
 }

@@ -55,25 +55,15 @@ pub struct CutCost {
 ///
 /// # Errors
 /// Any of the shape errors of [`LeakageError`].
-pub fn cost_table(
-    layers: &[FrontLayer],
-    stage: Stage,
-    model: &CostModel,
-) -> Result<Vec<CutCost>, LeakageError> {
+pub fn cost_table(layers: &[FrontLayer], stage: Stage, model: &CostModel) -> Result<Vec<CutCost>, LeakageError> {
     let mut parameters = 0u64;
     let cut = |layer: &FrontLayer| {
-        let values = layer
-            .output(stage)?
-            .iter()
-            .map(|&side| side as u64)
-            .product();
+        let values = layer.output(stage)?.iter().map(|&side| side as u64).product();
         parameters = parameters.saturating_add(layer_parameters(layer));
         Ok(CutCost {
             layer: layer.name.clone(),
             parameters,
-            storage_bytes: parameters
-                .saturating_mul(u64::from(model.bits_per_parameter))
-                .div_ceil(8),
+            storage_bytes: parameters.saturating_mul(u64::from(model.bits_per_parameter)).div_ceil(8),
             values,
             transfer_ms: transfer_ms(values, model.bits_per_value, model.bits_per_second),
         })
@@ -112,11 +102,7 @@ mod tests {
             let mut layer =
                 FrontLayer::new(format!("conv{}", index + 1), Op::Conv(shape)).with_activation(Activation::Relu);
             if [0, 1, 4].contains(&index) {
-                layer = layer.with_pool(Pool {
-                    window: [3; 2],
-                    stride: [2; 2],
-                    padding: [0; 2],
-                });
+                layer = layer.with_pool(Pool { window: [3; 2], stride: [2; 2], padding: [0; 2] });
             }
             [channels, side, _] = layer.output(Stage::Pooled).unwrap();
             layers.push(layer);
@@ -125,10 +111,7 @@ mod tests {
     }
 
     fn table(widths: &[usize], bits_per_value: u32) -> Vec<CutCost> {
-        let model = CostModel {
-            bits_per_value,
-            ..CostModel::paper()
-        };
+        let model = CostModel { bits_per_value, ..CostModel::paper() };
         cost_table(&alexnet(widths), Stage::Activation, &model).unwrap()
     }
 
@@ -140,10 +123,7 @@ mod tests {
         assert_eq!(rows[0].storage_bytes, 182 * 1024);
         for (row, printed) in rows[1..].iter().zip([2.52, 7.59, 17.72]) {
             let mebibytes = row.storage_bytes as f64 / f64::from(1 << 20);
-            assert!(
-                (mebibytes - printed).abs() < 0.005,
-                "{mebibytes} against {printed}"
-            );
+            assert!((mebibytes - printed).abs() < 0.005, "{mebibytes} against {printed}");
         }
     }
 
@@ -153,11 +133,7 @@ mod tests {
         let links: Vec<_> = printed.iter().map(|row| row.values).collect();
         assert_eq!(links, [193_600, 186_624, 64_896, 64_896]);
         for (row, time) in printed.iter().zip([184.631, 177.979, 61.89, 61.89]) {
-            assert!(
-                (row.transfer_ms - time).abs() < 0.001,
-                "{} against {time}",
-                row.transfer_ms
-            );
+            assert!((row.transfer_ms - time).abs() < 0.001, "{} against {time}", row.transfer_ms);
         }
         let stated = table(&[64, 256, 384, 384], STATED_BITS_PER_LINK);
         let times: Vec<_> = stated.iter().map(|row| row.transfer_ms.round()).collect();

@@ -24,20 +24,9 @@ pub struct Count {
 }
 
 impl Count {
-    pub(crate) fn new(
-        finding: Finding,
-        positions: [usize; 2],
-        equations: f64,
-        unknowns: u64,
-    ) -> Self {
+    pub(crate) fn new(finding: Finding, positions: [usize; 2], equations: f64, unknowns: u64) -> Self {
         let leaks = unknowns > 0 && equations >= unknowns as f64;
-        Self {
-            finding,
-            positions,
-            equations,
-            unknowns,
-            leaks,
-        }
+        Self { finding, positions, equations, unknowns, leaks }
     }
 }
 
@@ -70,8 +59,7 @@ pub fn paper_count(
     kernels: usize,
 ) -> Result<Count, LeakageError> {
     let shape = ConvShape::new(kernel, stride, [0, 0], [unknown_channels, kernels], kernel);
-    Counter::new(&FrontLayer::new("(Eq. 9)", Op::Conv(shape)), Stage::Linear)
-        .map(|counter| counter.paper())
+    Counter::new(&FrontLayer::new("(Eq. 9)", Op::Conv(shape)), Stage::Linear).map(|counter| counter.paper())
 }
 
 /// The largest number of kernels that passes Equation 10 of Sun et al. (2019) as corrected in
@@ -122,17 +110,9 @@ impl Counter {
         let [channels, ..] = layer.unknown_input();
         let (outputs, map) = match &layer.op {
             Op::Linear(linear) => (linear.out_features, None),
-            Op::Conv(conv) => (
-                conv.out_channels,
-                Some([0, 1].map(|axis| Axis::new(conv, pool.as_ref(), axis))),
-            ),
+            Op::Conv(conv) => (conv.out_channels, Some([0, 1].map(|axis| Axis::new(conv, pool.as_ref(), axis)))),
         };
-        Ok(Self {
-            map,
-            unknown_channels: channels as u64,
-            outputs: outputs as u64,
-            active: active_share(layer, stage),
-        })
+        Ok(Self { map, unknown_channels: channels as u64, outputs: outputs as u64, active: active_share(layer, stage) })
     }
 
     /// Everything counted at this layer: the paper's window, the first windows that turn, the whole
@@ -160,19 +140,11 @@ impl Counter {
 
     fn windows(&self) -> Vec<WindowCounts> {
         let [height, width] = self.sides(|axis| axis.outputs);
-        let largest = if self.map.is_some() {
-            height.min(width)
-        } else {
-            0
-        };
+        let largest = if self.map.is_some() { height.min(width) } else { 0 };
         (1..=largest)
             .map(|p| WindowCounts {
                 open: self.count(Finding::Window, [p, p], self.per_axis([p, p], Axis::span)),
-                edge: self.count(
-                    Finding::EdgeWindow,
-                    [p, p],
-                    self.per_axis([p, p], Axis::fewest),
-                ),
+                edge: self.count(Finding::EdgeWindow, [p, p], self.per_axis([p, p], Axis::fewest)),
             })
             .collect()
     }
@@ -180,11 +152,7 @@ impl Counter {
     /// The whole layer as built: all values sent, all real input values they depend on.
     pub(crate) fn whole(&self) -> Count {
         let positions = self.sides(|axis| axis.outputs);
-        self.count(
-            Finding::WholeImage,
-            positions,
-            self.per_axis([0, 0], |axis, _| axis.covered()),
-        )
+        self.count(Finding::WholeImage, positions, self.per_axis([0, 0], |axis, _| axis.covered()))
     }
 
     /// The largest number of kernels Eq. 10 lets pass at this stage, all values counted as
@@ -210,16 +178,11 @@ impl Counter {
     }
 
     fn sides(&self, side: impl Fn(&Axis) -> usize) -> [usize; 2] {
-        self.map
-            .as_ref()
-            .map_or([1, 1], |axes| [side(&axes[0]), side(&axes[1])])
+        self.map.as_ref().map_or([1, 1], |axes| [side(&axes[0]), side(&axes[1])])
     }
 
     fn per_axis(&self, [height, width]: [usize; 2], side: impl Fn(&Axis, usize) -> usize) -> u64 {
-        let pixels = self
-            .map
-            .as_ref()
-            .map_or(1, |axes| side(&axes[0], height) * side(&axes[1], width));
+        let pixels = self.map.as_ref().map_or(1, |axes| side(&axes[0], height) * side(&axes[1], width));
         pixels as u64 * self.unknown_channels
     }
 
@@ -233,19 +196,10 @@ impl Counter {
 /// nobody measured.
 fn active_share(layer: &FrontLayer, stage: Stage) -> f64 {
     let cut = layer.activation == Activation::Relu && layer.effective(stage) != Stage::Linear;
-    layer
-        .zero_share
-        .filter(|_| cut)
-        .map_or(1.0, |share| 1.0 - share)
+    layer.zero_share.filter(|_| cut).map_or(1.0, |share| 1.0 - share)
 }
 
 /// The first count that leaks, or the last one.
-fn first_to_turn<'a>(
-    mut counts: impl DoubleEndedIterator<Item = &'a Count> + Clone,
-) -> Option<Count> {
-    counts
-        .clone()
-        .find(|count| count.leaks)
-        .or_else(|| counts.next_back())
-        .cloned()
+fn first_to_turn<'a>(mut counts: impl DoubleEndedIterator<Item = &'a Count> + Clone) -> Option<Count> {
+    counts.clone().find(|count| count.leaks).or_else(|| counts.next_back()).cloned()
 }

@@ -28,39 +28,25 @@ struct Window {
 impl Window {
     /// First and last of `outputs` positions that see any of the inputs `low..=high`.
     fn seen_by(self, (low, high): (usize, usize), outputs: usize) -> Option<(usize, usize)> {
-        let first = (low + self.padding + 1)
-            .saturating_sub(self.size)
-            .div_ceil(self.stride);
+        let first = (low + self.padding + 1).saturating_sub(self.size).div_ceil(self.stride);
         let last = ((high + self.padding) / self.stride).min(outputs - 1);
         (first <= last).then_some((first, last))
     }
 
     /// Inputs that `positions` neighbouring windows see, none of them padding.
     fn span(self, positions: usize) -> usize {
-        if self.stride > self.size {
-            positions * self.size
-        } else {
-            self.size + (positions - 1) * self.stride
-        }
+        if self.stride > self.size { positions * self.size } else { self.size + (positions - 1) * self.stride }
     }
 }
 
 impl Axis {
     pub(crate) fn new(conv: &ConvShape, pool: Option<&Pool>, axis: usize) -> Self {
         let (convolved, outputs) = sides(conv, pool, axis);
-        let window = Window {
-            size: conv.kernel[axis],
-            stride: conv.stride[axis],
-            padding: conv.padding[axis],
-        };
-        let pool = pool.map(|pool| Window {
-            size: pool.window[axis],
-            stride: pool.stride[axis],
-            padding: pool.padding[axis],
-        });
-        let seen: Vec<_> = (0..conv.input[axis])
-            .filter_map(|pixel| seers(window, pool, pixel, convolved, outputs))
-            .collect();
+        let window = Window { size: conv.kernel[axis], stride: conv.stride[axis], padding: conv.padding[axis] };
+        let pool =
+            pool.map(|pool| Window { size: pool.window[axis], stride: pool.stride[axis], padding: pool.padding[axis] });
+        let seen: Vec<_> =
+            (0..conv.input[axis]).filter_map(|pixel| seers(window, pool, pixel, convolved, outputs)).collect();
         let (size, stride) = pool.map_or((1, 1), |pool| (pool.size, pool.stride));
         Self {
             kernel: window.size + (size - 1) * window.stride,
@@ -82,11 +68,7 @@ impl Axis {
         if self.conv.stride > self.conv.size {
             return self.conv.span(pool.span(q));
         }
-        let block = Window {
-            size: self.kernel,
-            stride: self.stride,
-            padding: 0,
-        };
+        let block = Window { size: self.kernel, stride: self.stride, padding: 0 };
         block.span(q)
     }
 
@@ -107,13 +89,7 @@ impl Axis {
 }
 
 /// First and last output that sees a pixel.
-fn seers(
-    conv: Window,
-    pool: Option<Window>,
-    pixel: usize,
-    convolved: usize,
-    outputs: usize,
-) -> Option<(usize, usize)> {
+fn seers(conv: Window, pool: Option<Window>, pixel: usize, convolved: usize, outputs: usize) -> Option<(usize, usize)> {
     let values = conv.seen_by((pixel, pixel), convolved)?;
     pool.map_or(Some(values), |pool| pool.seen_by(values, outputs))
 }
@@ -139,9 +115,7 @@ mod tests {
     /// The pixels an output window sees, by walking every tap.
     fn walk(conv: &ConvShape, pool: Pool, start: usize, q: usize) -> usize {
         let convolved = sides(conv, None, 0).0;
-        let real = |position: usize, pad: usize, end: usize| {
-            position.checked_sub(pad).filter(|&inside| inside < end)
-        };
+        let real = |position: usize, pad: usize, end: usize| position.checked_sub(pad).filter(|&inside| inside < end);
         let mut seen = BTreeSet::new();
         for output in start..start + q {
             for tap in 0..pool.window[0] {
@@ -149,9 +123,10 @@ mod tests {
                 let Some(value) = real(position, pool.padding[0], convolved) else {
                     continue;
                 };
-                seen.extend((0..conv.kernel[0]).filter_map(|tap| {
-                    real(value * conv.stride[0] + tap, conv.padding[0], conv.input[0])
-                }));
+                seen.extend(
+                    (0..conv.kernel[0])
+                        .filter_map(|tap| real(value * conv.stride[0] + tap, conv.padding[0], conv.input[0])),
+                );
             }
         }
         seen.len()

@@ -46,14 +46,11 @@ mod symbol;
 mod table;
 
 pub use check::check;
-pub use cost::{
-    CostModel, CutCost, STATED_BITS_PER_LINK, USED_BITS_PER_LINK, cost_table, transfer_ms,
-};
+pub use cost::{CostModel, CutCost, STATED_BITS_PER_LINK, USED_BITS_PER_LINK, cost_table, transfer_ms};
 pub use count::{Count, WindowCounts, largest_passing_kernels, paper_count, window_counts};
 pub use error::LeakageError;
 pub use report::{Finding, LayerReport, Reason, Report, Verdict, Zeros};
 pub use shape::{
-    Activation, ConvShape, FrontLayer, LinearShape, MAX_CHANNELS, MAX_EXTENT, MAX_FEATURES, Op,
-    Pool, Stage,
+    Activation, ConvShape, FrontLayer, LinearShape, MAX_CHANNELS, MAX_EXTENT, MAX_FEATURES, Op, Pool, Stage,
 };
 pub use spectrum::{Effort, Injectivity, Rank, Spectrum, spectrum};

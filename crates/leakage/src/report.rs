@@ -77,11 +77,7 @@ impl Verdict {
     }
 
     pub(crate) fn from_reasons(by: Vec<Reason>) -> Self {
-        if by.is_empty() {
-            Verdict::Passes
-        } else {
-            Verdict::Leaks { by }
-        }
+        if by.is_empty() { Verdict::Passes } else { Verdict::Leaks { by } }
     }
 }
 

@@ -51,16 +51,7 @@ impl ConvShape {
         [in_channels, out_channels]: [usize; 2],
         input: [usize; 2],
     ) -> Self {
-        Self {
-            kernel,
-            stride,
-            padding,
-            in_channels,
-            out_channels,
-            groups: 1,
-            input,
-            known_channels: 0,
-        }
+        Self { kernel, stride, padding, in_channels, out_channels, groups: 1, input, known_channels: 0 }
     }
 
     /// The same convolution whose last `known` input channels an attacker can enumerate.
@@ -160,14 +151,7 @@ impl FrontLayer {
     /// A layer with neither activation, pool, weights nor a measured share of zeros.
     #[must_use]
     pub fn new(name: impl Into<String>, op: Op) -> Self {
-        Self {
-            name: name.into(),
-            op,
-            activation: Activation::None,
-            pool: None,
-            weights: None,
-            zero_share: None,
-        }
+        Self { name: name.into(), op, activation: Activation::None, pool: None, weights: None, zero_share: None }
     }
 
     /// The same layer with this activation.
@@ -217,11 +201,7 @@ impl FrontLayer {
     /// The unknown inputs, `[channels, height, width]`.
     pub(crate) fn unknown_input(&self) -> [usize; 3] {
         match &self.op {
-            Op::Linear(linear) => [
-                linear.in_features.saturating_sub(linear.known_features),
-                1,
-                1,
-            ],
+            Op::Linear(linear) => [linear.in_features.saturating_sub(linear.known_features), 1, 1],
             Op::Conv(conv) => [conv.unknown_channels(), conv.input[0], conv.input[1]],
         }
     }
@@ -244,31 +224,18 @@ impl FrontLayer {
             Op::Linear(linear) => self.validate_linear(linear)?,
         }
         if let Some(got) = self.zero_share.filter(|share| !(0.0..=1.0).contains(share)) {
-            return Err(LeakageError::ZeroShare {
-                layer: self.name.clone(),
-                got,
-            });
+            return Err(LeakageError::ZeroShare { layer: self.name.clone(), got });
         }
-        self.weights
-            .as_deref()
-            .map_or(Ok(()), |weights| self.validate_weights(weights))
+        self.weights.as_deref().map_or(Ok(()), |weights| self.validate_weights(weights))
     }
 
     fn validate_conv(&self, conv: &ConvShape) -> Result<(), LeakageError> {
         if conv.groups != 1 {
-            return Err(LeakageError::Groups {
-                layer: self.name.clone(),
-                got: conv.groups,
-            });
+            return Err(LeakageError::Groups { layer: self.name.clone(), got: conv.groups });
         }
         self.within("input channels", conv.in_channels, 1, MAX_CHANNELS)?;
         self.within("output channels", conv.out_channels, 1, MAX_CHANNELS)?;
-        self.within(
-            "known channels",
-            conv.known_channels,
-            0,
-            conv.in_channels - 1,
-        )?;
+        self.within("known channels", conv.known_channels, 0, conv.in_channels - 1)?;
         (0..2).try_for_each(|axis| self.validate_axis(conv, axis))
     }
 
@@ -279,70 +246,34 @@ impl FrontLayer {
         let padded = conv.input[axis] + 2 * conv.padding[axis];
         self.within("kernel side", conv.kernel[axis], 1, padded.min(MAX_EXTENT))?;
         let Some(pool) = self.pool else { return Ok(()) };
-        self.within(
-            "pool window",
-            pool.window[axis],
-            1,
-            sides(conv, None, axis).0,
-        )?;
+        self.within("pool window", pool.window[axis], 1, sides(conv, None, axis).0)?;
         self.within("pool stride", pool.stride[axis], 1, MAX_EXTENT)?;
         self.within("pool padding", pool.padding[axis], 0, pool.window[axis] / 2)
     }
 
     fn validate_linear(&self, linear: &LinearShape) -> Result<(), LeakageError> {
         if self.pool.is_some() {
-            return Err(LeakageError::PoolAfterLinear {
-                layer: self.name.clone(),
-            });
+            return Err(LeakageError::PoolAfterLinear { layer: self.name.clone() });
         }
         self.within("input features", linear.in_features, 1, MAX_FEATURES)?;
         self.within("output features", linear.out_features, 1, MAX_FEATURES)?;
-        self.within(
-            "known features",
-            linear.known_features,
-            0,
-            linear.in_features - 1,
-        )
+        self.within("known features", linear.known_features, 0, linear.in_features - 1)
     }
 
-    fn within(
-        &self,
-        what: &'static str,
-        got: usize,
-        min: usize,
-        max: usize,
-    ) -> Result<(), LeakageError> {
+    fn within(&self, what: &'static str, got: usize, min: usize, max: usize) -> Result<(), LeakageError> {
         if (min..=max).contains(&got) {
             return Ok(());
         }
-        Err(LeakageError::Extent {
-            layer: self.name.clone(),
-            what,
-            got,
-            min,
-            max,
-        })
+        Err(LeakageError::Extent { layer: self.name.clone(), what, got, min, max })
     }
 
     fn validate_weights(&self, weights: &[f32]) -> Result<(), LeakageError> {
         let (layer, expected) = (self.name.clone(), self.op.weight_count());
         if expected != weights.len() as u128 {
-            return Err(LeakageError::WeightCount {
-                layer,
-                expected,
-                got: weights.len(),
-            });
+            return Err(LeakageError::WeightCount { layer, expected, got: weights.len() });
         }
-        match weights
-            .iter()
-            .enumerate()
-            .find(|(_, value)| !value.is_finite())
-        {
-            Some((index, &value)) => Err(LeakageError::NonFiniteWeight {
-                layer,
-                index,
-                value,
-            }),
+        match weights.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+            Some((index, &value)) => Err(LeakageError::NonFiniteWeight { layer, index, value }),
             None => Ok(()),
         }
     }
@@ -352,12 +283,7 @@ impl Op {
     /// Weights of the kernel, without biases.
     pub(crate) fn weight_count(&self) -> u128 {
         let factors = match self {
-            Op::Conv(conv) => [
-                conv.in_channels,
-                conv.out_channels,
-                conv.kernel[0],
-                conv.kernel[1],
-            ],
+            Op::Conv(conv) => [conv.in_channels, conv.out_channels, conv.kernel[0], conv.kernel[1]],
             Op::Linear(linear) => [linear.in_features, linear.out_features, 1, 1],
         };
         factors.iter().map(|&factor| factor as u128).product()

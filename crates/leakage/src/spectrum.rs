@@ -31,11 +31,7 @@ impl Default for Effort {
     /// of an AlexNet, within seconds. The tolerance of 1e-10 lies far above the rounding of `f64`
     /// and well below that of `f32` weights, so that the rank is that of the weights as stored.
     fn default() -> Self {
-        Self {
-            frequencies: 2_048,
-            multiplications: 2_000_000_000,
-            tolerance: 1e-10,
-        }
+        Self { frequencies: 2_048, multiplications: 2_000_000_000, tolerance: 1e-10 }
     }
 }
 
@@ -151,45 +147,21 @@ fn convolution(conv: &ConvShape, weights: &[f32], effort: &Effort) -> Rank {
     let grid = symbol::grid(positions, allowed);
     let blocks = symbol::frequencies(grid)
         .map(|(frequency, multiplicity)| {
-            (
-                multiplicity,
-                Bidiagonal::new(symbol::symbol(conv, weights, frequency, grid)),
-            )
+            (multiplicity, Bidiagonal::new(symbol::symbol(conv, weights, frequency, grid)))
         })
         .collect();
-    let shape = [
-        conv.out_channels,
-        unknowns,
-        unknowns - symbol::touched(conv),
-    ];
-    Rank::Evaluated(
-        Tally {
-            positions,
-            grid,
-            blocks,
-        }
-        .finish(shape, effort.tolerance),
-    )
+    let shape = [conv.out_channels, unknowns, unknowns - symbol::touched(conv)];
+    Rank::Evaluated(Tally { positions, grid, blocks }.finish(shape, effort.tolerance))
 }
 
 fn matrix(linear: &LinearShape, weights: &[f32], effort: &Effort) -> Rank {
-    let (outputs, unknowns) = (
-        linear.out_features,
-        linear.in_features - linear.known_features,
-    );
+    let (outputs, unknowns) = (linear.out_features, linear.in_features - linear.known_features);
     if let Err(too_large) = effort.decompositions(decomposition(outputs, unknowns), 1) {
         return too_large;
     }
     let entry = |row, column| f64::from(weights[row * linear.in_features + column]);
-    let blocks = vec![(
-        1,
-        Bidiagonal::new(DMatrix::from_fn(outputs, unknowns, entry)),
-    )];
-    let tally = Tally {
-        positions: [1, 1],
-        grid: [1, 1],
-        blocks,
-    };
+    let blocks = vec![(1, Bidiagonal::new(DMatrix::from_fn(outputs, unknowns, entry)))];
+    let tally = Tally { positions: [1, 1], grid: [1, 1], blocks };
     Rank::Evaluated(tally.finish([outputs, unknowns, 0], effort.tolerance))
 }
 
@@ -198,9 +170,7 @@ const COMPLEX: u64 = 4;
 
 /// The order of the multiplications that reducing a `rows × columns` matrix takes.
 fn decomposition(rows: usize, columns: usize) -> u64 {
-    [rows, columns, rows.min(columns)]
-        .iter()
-        .fold(1, |work: u64, &side| work.saturating_mul(side as u64))
+    [rows, columns, rows.min(columns)].iter().fold(1, |work: u64, &side| work.saturating_mul(side as u64))
 }
 
 impl Effort {
@@ -208,9 +178,7 @@ impl Effort {
         if self.tolerance > 0.0 && self.tolerance < 1.0 {
             return Ok(());
         }
-        Err(LeakageError::Tolerance {
-            got: self.tolerance,
-        })
+        Err(LeakageError::Tolerance { got: self.tolerance })
     }
 
     /// How many decompositions of this many multiplications are allowed, or the answer if that is
@@ -222,10 +190,7 @@ impl Effort {
             return Ok(allowed);
         }
         let multiplications = work.saturating_mul(fewest as u64);
-        Err(Rank::TooLarge {
-            multiplications,
-            limit: self.multiplications,
-        })
+        Err(Rank::TooLarge { multiplications, limit: self.multiplications })
     }
 }
 
@@ -238,23 +203,11 @@ struct Tally {
 
 impl Tally {
     fn finish(self, [outputs, unknowns, untouched]: [usize; 3], tolerance: f64) -> Spectrum {
-        let largest = self
-            .blocks
-            .iter()
-            .map(|(_, block)| block.largest())
-            .fold(0.0, f64::max);
+        let largest = self.blocks.iter().map(|(_, block)| block.largest()).fold(0.0, f64::max);
         let threshold = largest * tolerance;
-        let ranks: Vec<_> = self
-            .blocks
-            .iter()
-            .map(|(count, block)| (*count, block.rank(threshold)))
-            .collect();
+        let ranks: Vec<_> = self.blocks.iter().map(|(count, block)| (*count, block.rank(threshold))).collect();
         let min_rank = ranks.iter().map(|&(_, rank)| rank).min().unwrap_or(0);
-        let smallest = if outputs < unknowns {
-            0.0
-        } else {
-            self.smallest(largest)
-        };
+        let smallest = if outputs < unknowns { 0.0 } else { self.smallest(largest) };
         Spectrum {
             positions: self.positions,
             grid: self.grid,
@@ -268,31 +221,21 @@ impl Tally {
             smallest,
             threshold,
             injectivity: if min_rank == unknowns {
-                Injectivity::Injective {
-                    condition: largest / smallest,
-                }
+                Injectivity::Injective { condition: largest / smallest }
             } else {
-                Injectivity::Hidden {
-                    dimension: hidden(&ranks, unknowns, self.positions),
-                }
+                Injectivity::Hidden { dimension: hidden(&ranks, unknowns, self.positions) }
             },
         }
     }
 
     fn smallest(&self, largest: f64) -> f64 {
-        self.blocks
-            .iter()
-            .map(|(_, block)| block.smallest())
-            .fold(largest, f64::min)
+        self.blocks.iter().map(|(_, block)| block.smallest()).fold(largest, f64::min)
     }
 }
 
 /// Mean of what is lost at a frequency, times the number of positions.
 fn hidden(ranks: &[(u64, usize)], unknowns: usize, positions: [usize; 2]) -> u64 {
-    let lost: u128 = ranks
-        .iter()
-        .map(|&(count, rank)| u128::from(count) * (unknowns - rank) as u128)
-        .sum();
+    let lost: u128 = ranks.iter().map(|&(count, rank)| u128::from(count) * (unknowns - rank) as u128).sum();
     let frequencies: u128 = ranks.iter().map(|&(count, _)| u128::from(count)).sum();
     let positions = positions.iter().product::<usize>() as u128;
     u64::try_from((lost * positions).div_ceil(frequencies.max(1))).unwrap_or(u64::MAX)

@@ -56,28 +56,17 @@ pub(crate) fn symbol(
     frequency: [usize; 2],
     grid: [usize; 2],
 ) -> DMatrix<Complex<f64>> {
-    let turns = [0, 1].map(|axis| {
-        twiddles(
-            conv.kernel[axis],
-            conv.stride[axis],
-            frequency[axis],
-            grid[axis],
-        )
-    });
+    let turns = [0, 1].map(|axis| twiddles(conv.kernel[axis], conv.stride[axis], frequency[axis], grid[axis]));
     let [kernel_height, kernel_width] = conv.kernel;
     let mut block = DMatrix::zeros(conv.out_channels, phases(conv));
-    for (plane, taps) in weights
-        .chunks_exact(kernel_height * kernel_width)
-        .enumerate()
-    {
+    for (plane, taps) in weights.chunks_exact(kernel_height * kernel_width).enumerate() {
         let (output, channel) = (plane / conv.in_channels, plane % conv.in_channels);
         if channel >= conv.unknown_channels() {
             continue;
         }
         for (tap, &weight) in taps.iter().enumerate() {
             let [row, column] = [tap / kernel_width, tap % kernel_width];
-            let phase = (channel * conv.stride[0] + row % conv.stride[0]) * conv.stride[1]
-                + column % conv.stride[1];
+            let phase = (channel * conv.stride[0] + row % conv.stride[0]) * conv.stride[1] + column % conv.stride[1];
             block[(output, phase)] += turns[0][row] * turns[1][column] * f64::from(weight);
         }
     }

@@ -20,9 +20,7 @@ impl Display for Report {
         write_table(out, &rows(self))?;
         writeln!(out)?;
         for layer in &self.layers {
-            notes(layer)
-                .iter()
-                .try_for_each(|note| writeln!(out, "{}: {note}", layer.name))?;
+            notes(layer).iter().try_for_each(|note| writeln!(out, "{}: {note}", layer.name))?;
         }
         writeln!(out, "Verdict: {}", self.verdict)?;
         write!(out, "{CLOSING}")
@@ -32,10 +30,7 @@ impl Display for Report {
 impl Display for Verdict {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         let Verdict::Leaks { by } = self else {
-            return write!(
-                out,
-                "passes; no count and no rank says that the image follows from what is sent."
-            );
+            return write!(out, "passes; no count and no rank says that the image follows from what is sent.");
         };
         let reasons: Vec<_> = by.iter().map(Reason::to_string).collect();
         write!(out, "leaks, by {}.", reasons.join(", "))
@@ -78,22 +73,12 @@ fn rows(report: &Report) -> Vec<Row> {
     let mut rows = vec![HEAD.map(str::to_owned)];
     for layer in &report.layers {
         let stage = layer.stage.to_string();
-        rows.extend(
-            layer
-                .counts
-                .iter()
-                .map(|count| count_row(&layer.name, &stage, count)),
-        );
+        rows.extend(layer.counts.iter().map(|count| count_row(&layer.name, &stage, count)));
         if let Rank::Evaluated(spectrum) = &layer.rank {
             rows.push(rank_row(layer, &stage, spectrum));
         }
     }
-    rows.extend(
-        report
-            .chain
-            .iter()
-            .map(|count| count_row("(all)", "", count)),
-    );
+    rows.extend(report.chain.iter().map(|count| count_row("(all)", "", count)));
     rows
 }
 
@@ -161,13 +146,8 @@ fn rank_note(rank: &Rank) -> String {
         Rank::Evaluated(spectrum) => spectrum_note(spectrum),
         Rank::NoWeights => "no weights, hence no rank.".to_owned(),
         Rank::Pooled => "no rank behind a pool, which is not linear.".to_owned(),
-        Rank::KernelWraps => {
-            "no rank: the kernel is larger than the torus that the output size makes.".to_owned()
-        }
-        Rank::TooLarge {
-            multiplications,
-            limit,
-        } => {
+        Rank::KernelWraps => "no rank: the kernel is larger than the torus that the output size makes.".to_owned(),
+        Rank::TooLarge { multiplications, limit } => {
             format!(
                 "no rank: it would take {multiplications:.1e} multiplications, the limit is {limit:.1e}; counts only."
             )
@@ -184,18 +164,12 @@ fn spectrum_note(spectrum: &Spectrum) -> String {
             )
         }
         Injectivity::Hidden { dimension } => {
-            format!(
-                "{} dimensions of the input stay unknown before the activation",
-                number(dimension as f64)
-            )
+            format!("{} dimensions of the input stay unknown before the activation", number(dimension as f64))
         }
     };
     let unseen = match spectrum.untouched {
         0 => String::new(),
-        untouched => format!(
-            "; {} unknowns a position are touched by no kernel",
-            number(untouched as f64)
-        ),
+        untouched => format!("; {} unknowns a position are touched by no kernel", number(untouched as f64)),
     };
     format!(
         "rank {} to {} of {} unknowns {}; singular values {} to {}, counted above {}; {found}{unseen}.",
@@ -211,11 +185,7 @@ fn spectrum_note(spectrum: &Spectrum) -> String {
 
 fn evaluated(spectrum: &Spectrum) -> String {
     let [height, width] = spectrum.grid;
-    let share = if spectrum.exhaustive() {
-        "all"
-    } else {
-        "a sample"
-    };
+    let share = if spectrum.exhaustive() { "all" } else { "a sample" };
     match spectrum.positions {
         [1, 1] => "(one matrix)".to_owned(),
         _ => format!(
@@ -227,25 +197,13 @@ fn evaluated(spectrum: &Spectrum) -> String {
 
 /// A measured number: four digits or so, in powers of ten where it is very small or large.
 fn real(value: f64) -> String {
-    if value == 0.0 || (1e-3..1e5).contains(&value) {
-        format!("{value:.3}")
-    } else {
-        format!("{value:.2e}")
-    }
+    if value == 0.0 || (1e-3..1e5).contains(&value) { format!("{value:.3}") } else { format!("{value:.2e}") }
 }
 
 /// A number with separators, with one decimal where it is not whole.
 fn number(value: f64) -> String {
-    let text = if value.fract() == 0.0 {
-        format!("{value:.0}")
-    } else {
-        format!("{value:.1}")
-    };
-    let (whole, rest) = text
-        .split_once('.')
-        .map_or((text.as_str(), String::new()), |(w, r)| {
-            (w, format!(".{r}"))
-        });
+    let text = if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.1}") };
+    let (whole, rest) = text.split_once('.').map_or((text.as_str(), String::new()), |(w, r)| (w, format!(".{r}")));
     let mut grouped = String::new();
     for (index, digit) in whole.chars().enumerate() {
         if index > 0 && (whole.len() - index).is_multiple_of(3) {
@@ -257,23 +215,15 @@ fn number(value: f64) -> String {
 }
 
 fn write_table(out: &mut Formatter<'_>, rows: &[Row]) -> fmt::Result {
-    let widths: [usize; 6] = std::array::from_fn(|column| {
-        rows.iter()
-            .map(|row| row[column].chars().count())
-            .max()
-            .unwrap_or(0)
-    });
+    let widths: [usize; 6] =
+        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
     rows.iter().try_for_each(|row| write_row(out, row, &widths))
 }
 
 fn write_row(out: &mut Formatter<'_>, row: &Row, widths: &[usize; 6]) -> fmt::Result {
     let mut line = String::new();
     for ((cell, &width), right) in row.iter().zip(widths).zip(RIGHT) {
-        let cell = if right {
-            format!("{cell:>width$}")
-        } else {
-            format!("{cell:<width$}")
-        };
+        let cell = if right { format!("{cell:>width$}") } else { format!("{cell:<width$}") };
         line.push_str(&cell);
         line.push_str("  ");
     }

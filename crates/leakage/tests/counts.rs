@@ -2,19 +2,17 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use cleave_leakage::{
-    Activation, ConvShape, Count, Finding, FrontLayer, LeakageError, Op, Pool, Stage,
-    largest_passing_kernels, paper_count, window_counts,
+    Activation, ConvShape, Count, Finding, FrontLayer, LeakageError, Op, Pool, Stage, largest_passing_kernels,
+    paper_count, window_counts,
 };
 
 fn conv1(kernels: usize, padding: usize) -> FrontLayer {
     let shape = ConvShape::new([11; 2], [4; 2], [padding; 2], [3, kernels], [224; 2]);
-    FrontLayer::new("conv1", Op::Conv(shape))
-        .with_activation(Activation::Relu)
-        .with_pool(Pool {
-            window: [3; 2],
-            stride: [2; 2],
-            padding: [0; 2],
-        })
+    FrontLayer::new("conv1", Op::Conv(shape)).with_activation(Activation::Relu).with_pool(Pool {
+        window: [3; 2],
+        stride: [2; 2],
+        padding: [0; 2],
+    })
 }
 
 fn numbers(count: &Count) -> (f64, u64, bool) {
@@ -23,18 +21,11 @@ fn numbers(count: &Count) -> (f64, u64, bool) {
 
 fn counts(layer: FrontLayer, stage: Stage) -> Vec<Count> {
     let report = cleave_leakage::check(&[layer], stage, &Default::default()).unwrap();
-    report
-        .layers
-        .into_iter()
-        .flat_map(|layer| layer.counts)
-        .collect()
+    report.layers.into_iter().flat_map(|layer| layer.counts).collect()
 }
 
 fn find(counts: &[Count], finding: Finding) -> &Count {
-    counts
-        .iter()
-        .find(|count| count.finding == finding)
-        .unwrap()
+    counts.iter().find(|count| count.finding == finding).unwrap()
 }
 
 #[test]
@@ -51,10 +42,7 @@ fn largest_passing_kernels_is_the_last_that_does_not_leak() {
     let largest = largest_passing_kernels([11; 2], [4; 2], 3).unwrap();
     assert_eq!(largest, 87);
     for (kernels, leaks) in [(87, false), (88, true)] {
-        assert_eq!(
-            paper_count([11; 2], [4; 2], 3, kernels).unwrap().leaks,
-            leaks
-        );
+        assert_eq!(paper_count([11; 2], [4; 2], 3, kernels).unwrap().leaks, leaks);
     }
 }
 
@@ -75,15 +63,7 @@ fn strides_beyond_the_kernel_leave_gaps_uncounted() {
 #[test]
 fn paper_count_refuses_a_stride_of_zero() {
     let refused = paper_count([3; 2], [0, 1], 3, 3).unwrap_err();
-    assert!(matches!(
-        refused,
-        LeakageError::Extent {
-            what: "stride",
-            got: 0,
-            min: 1,
-            ..
-        }
-    ));
+    assert!(matches!(refused, LeakageError::Extent { what: "stride", got: 0, min: 1, .. }));
 }
 
 #[test]
@@ -97,10 +77,7 @@ fn without_padding_64_kernels_turn_at_windows_of_12() {
     assert_eq!(numbers(&windows[turn + 1].open), (10_816.0, 10_443, true));
     let all = counts(conv1(64, 0), Stage::Linear);
     assert_eq!(numbers(find(&all, Finding::Window)), (9_216.0, 9_075, true));
-    assert_eq!(
-        numbers(find(&all, Finding::WholeImage)),
-        (186_624.0, 149_187, true)
-    );
+    assert_eq!(numbers(find(&all, Finding::WholeImage)), (186_624.0, 149_187, true));
     assert!(all.iter().all(|count| count.finding != Finding::EdgeWindow));
 }
 
@@ -108,23 +85,14 @@ fn without_padding_64_kernels_turn_at_windows_of_12() {
 fn padding_leaves_fewer_unknowns_at_the_border() {
     let windows = window_counts(&conv1(64, 2), Stage::Linear).unwrap();
     // The first kernel sees 9 × 9 real pixels; all 55 together the whole image.
-    assert_eq!(
-        (windows[0].edge.unknowns, windows[0].open.unknowns),
-        (243, 363)
-    );
+    assert_eq!((windows[0].edge.unknowns, windows[0].open.unknowns), (243, 363));
     assert_eq!(windows[54].edge.unknowns, 150_528);
     let turn = windows.iter().position(|window| window.edge.leaks).unwrap();
     // 64 p² ≥ (4p + 5)² · 3 first at p = 9: 5,184 against 5,043.
     assert_eq!(numbers(&windows[turn].edge), (5_184.0, 5_043, true));
     let all = counts(conv1(64, 2), Stage::Linear);
-    assert_eq!(
-        numbers(find(&all, Finding::WholeImage)),
-        (193_600.0, 150_528, true)
-    );
-    assert_eq!(
-        numbers(find(&all, Finding::EdgeWindow)),
-        (5_184.0, 5_043, true)
-    );
+    assert_eq!(numbers(find(&all, Finding::WholeImage)), (193_600.0, 150_528, true));
+    assert_eq!(numbers(find(&all, Finding::EdgeWindow)), (5_184.0, 5_043, true));
 }
 
 #[test]
@@ -133,11 +101,7 @@ fn windows_of_every_size_pass_up_to_as_many_kernels_as_there_are_phases() {
         let shape = ConvShape::new([11; 2], [4; 2], [0; 2], [3, kernels], [16_384; 2]);
         let layer = FrontLayer::new("conv1", Op::Conv(shape));
         let windows = window_counts(&layer, Stage::Linear).unwrap();
-        assert_eq!(
-            windows.iter().any(|window| window.open.leaks),
-            leaks,
-            "{kernels} kernels"
-        );
+        assert_eq!(windows.iter().any(|window| window.open.leaks), leaks, "{kernels} kernels");
         let report = cleave_leakage::check(&[layer], Stage::Linear, &Default::default()).unwrap();
         assert_eq!(report.layers[0].largest_by_windows, Some(48));
     }
@@ -147,11 +111,8 @@ fn windows_of_every_size_pass_up_to_as_many_kernels_as_there_are_phases() {
 fn kernels_that_do_not_overlap_reach_the_bound_and_may_not() {
     for (kernels, leaks) in [(11, false), (12, true)] {
         let shape = ConvShape::new([2; 2], [3; 2], [0; 2], [3, kernels], [20; 2]);
-        let report = cleave_leakage::check(
-            &[FrontLayer::new("conv", Op::Conv(shape))],
-            Stage::Linear,
-            &Default::default(),
-        );
+        let report =
+            cleave_leakage::check(&[FrontLayer::new("conv", Op::Conv(shape))], Stage::Linear, &Default::default());
         let report = report.unwrap();
         assert_eq!(report.layers[0].largest_by_windows, Some(11));
         assert_eq!(report.verdict.leaks(), leaks, "{kernels} kernels");
@@ -163,23 +124,15 @@ fn pooled_values_see_the_windows_of_all_values_they_choose_from() {
     let all = counts(conv1(64, 2), Stage::Pooled);
     // Window 11 + 2·4 = 19, stride 8: ⌈38/8⌉ − 1 = 4 positions, 19 − 8 + 4·8 = 43 pixels.
     let paper = find(&all, Finding::PaperWindow);
-    assert_eq!(
-        (paper.positions, numbers(paper)),
-        ([4, 4], (1_024.0, 5_547, false))
-    );
-    assert_eq!(
-        numbers(find(&all, Finding::WholeImage)),
-        (46_656.0, 150_528, false)
-    );
+    assert_eq!((paper.positions, numbers(paper)), ([4, 4], (1_024.0, 5_547, false)));
+    assert_eq!(numbers(find(&all, Finding::WholeImage)), (46_656.0, 150_528, false));
     assert!(all.iter().all(|count| !count.leaks));
 }
 
 #[test]
 fn zeros_are_left_out_of_the_equations_only_behind_a_relu() {
     let whole = |stage, activation| {
-        let layer = conv1(64, 2)
-            .with_activation(activation)
-            .with_zero_share(0.25);
+        let layer = conv1(64, 2).with_activation(activation).with_zero_share(0.25);
         find(&counts(layer, stage), Finding::WholeImage).equations
     };
     assert_eq!(whole(Stage::Activation, Activation::Relu), 145_200.0);
@@ -203,8 +156,5 @@ fn images_need_not_be_square() {
     assert_eq!(layer.output(Stage::Linear).unwrap(), [2, 8, 19]);
     assert_eq!(window_counts(&layer, Stage::Linear).unwrap().len(), 8);
     let all = counts(layer, Stage::Linear);
-    assert_eq!(
-        numbers(find(&all, Finding::WholeImage)),
-        (304.0, 410, false)
-    );
+    assert_eq!(numbers(find(&all, Finding::WholeImage)), (304.0, 410, false));
 }

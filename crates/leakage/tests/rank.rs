@@ -2,8 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use cleave_leakage::{
-    ConvShape, Effort, FrontLayer, Injectivity, LeakageError, LinearShape, Op, Rank, Spectrum,
-    spectrum,
+    ConvShape, Effort, FrontLayer, Injectivity, LeakageError, LinearShape, Op, Rank, Spectrum, spectrum,
 };
 use nalgebra::{DMatrix, DVector};
 use proptest::prelude::*;
@@ -21,19 +20,11 @@ fn noise(count: usize, seed: u64) -> Vec<f32> {
 }
 
 fn weights(conv: &ConvShape, seed: u64) -> Vec<f32> {
-    noise(
-        conv.out_channels * conv.in_channels * conv.kernel[0] * conv.kernel[1],
-        seed,
-    )
+    noise(conv.out_channels * conv.in_channels * conv.kernel[0] * conv.kernel[1], seed)
 }
 
 /// A convolution without padding that has `outputs` positions.
-fn conv(
-    kernel: [usize; 2],
-    stride: [usize; 2],
-    channels: [usize; 2],
-    outputs: [usize; 2],
-) -> ConvShape {
+fn conv(kernel: [usize; 2], stride: [usize; 2], channels: [usize; 2], outputs: [usize; 2]) -> ConvShape {
     let input = [0, 1].map(|axis| stride[axis] * (outputs[axis] - 1) + kernel[axis]);
     ConvShape::new(kernel, stride, [0, 0], channels, input)
 }
@@ -59,10 +50,8 @@ fn dense(
     pixel: impl Fn(usize, usize) -> Option<usize>,
 ) -> DMatrix<f64> {
     let [kernel_h, kernel_w] = conv.kernel;
-    let mut matrix = DMatrix::zeros(
-        conv.out_channels * outputs[0] * outputs[1],
-        conv.unknown_channels() * input[0] * input[1],
-    );
+    let mut matrix =
+        DMatrix::zeros(conv.out_channels * outputs[0] * outputs[1], conv.unknown_channels() * input[0] * input[1]);
     for (index, &weight) in weights.iter().enumerate() {
         let (tap, plane) = (index % (kernel_h * kernel_w), index / (kernel_h * kernel_w));
         let (output, channel) = (plane / conv.in_channels, plane % conv.in_channels);
@@ -84,30 +73,22 @@ fn dense(
 /// The matrix on the torus that the outputs span.
 fn circular(conv: &ConvShape, weights: &[f32], outputs: [usize; 2]) -> DMatrix<f64> {
     let sides = [0, 1].map(|axis| conv.stride[axis] * outputs[axis]);
-    dense(conv, weights, sides, outputs, |axis, at| {
-        Some(at % sides[axis])
-    })
+    dense(conv, weights, sides, outputs, |axis, at| Some(at % sides[axis]))
 }
 
 /// The matrix with zero padding, as a network runs it.
 fn padded(conv: &ConvShape, weights: &[f32]) -> DMatrix<f64> {
-    let outputs = [0, 1].map(|axis| {
-        (conv.input[axis] + 2 * conv.padding[axis] - conv.kernel[axis]) / conv.stride[axis] + 1
-    });
+    let outputs =
+        [0, 1].map(|axis| (conv.input[axis] + 2 * conv.padding[axis] - conv.kernel[axis]) / conv.stride[axis] + 1);
     dense(conv, weights, conv.input, outputs, |axis, at| {
-        at.checked_sub(conv.padding[axis])
-            .filter(|&pixel| pixel < conv.input[axis])
+        at.checked_sub(conv.padding[axis]).filter(|&pixel| pixel < conv.input[axis])
     })
 }
 
 /// Singular values, largest first, by one-sided Jacobi rotations: slow, and no code in common with
 /// the crate.
 fn singular_values(matrix: &DMatrix<f64>) -> Vec<f64> {
-    let mut work = if matrix.nrows() < matrix.ncols() {
-        matrix.transpose()
-    } else {
-        matrix.clone()
-    };
+    let mut work = if matrix.nrows() < matrix.ncols() { matrix.transpose() } else { matrix.clone() };
     let negligible = f64::EPSILON * matrix.norm_squared();
     for _ in 0..60 {
         let mut rotated = false;
@@ -145,15 +126,8 @@ fn orthogonalise(work: &mut DMatrix<f64>, left: usize, right: usize, negligible:
 
 /// Largest error with which least squares returns an image from what a linear layer sent of it.
 fn recovery_error(matrix: &DMatrix<f64>) -> f64 {
-    let image = DVector::from_iterator(
-        matrix.ncols(),
-        noise(matrix.ncols(), 99).into_iter().map(f64::from),
-    );
-    let solution = matrix
-        .clone()
-        .svd(true, true)
-        .solve(&(matrix * &image), 1e-9)
-        .unwrap();
+    let image = DVector::from_iterator(matrix.ncols(), noise(matrix.ncols(), 99).into_iter().map(f64::from));
+    let solution = matrix.clone().svd(true, true).solve(&(matrix * &image), 1e-9).unwrap();
     (solution - image).amax()
 }
 
@@ -193,10 +167,7 @@ proptest! {
 fn sixty_four_generic_kernels_are_injective() {
     let conv = conv([11; 2], [4; 2], [3, 64], [9, 9]);
     let found = evaluated(&layer(conv, weights(&conv, 1)), &Effort::default());
-    assert_eq!(
-        (found.min_rank, found.generic_rank, found.unknowns),
-        (48, 48, 48)
-    );
+    assert_eq!((found.min_rank, found.generic_rank, found.unknowns), (48, 48, 48));
     assert_eq!((found.evaluated, found.grid), (41, [9, 9]));
     assert!(matches!(found.injectivity, Injectivity::Injective { condition } if condition < 1e4));
 }
@@ -205,14 +176,8 @@ fn sixty_four_generic_kernels_are_injective() {
 fn thirty_two_kernels_hide_sixteen_dimensions_a_position() {
     let conv = conv([11; 2], [4; 2], [3, 32], [9, 9]);
     let found = evaluated(&layer(conv, weights(&conv, 2)), &Effort::default());
-    assert_eq!(
-        (found.min_rank, found.generic_rank, found.smallest),
-        (32, 32, 0.0)
-    );
-    assert_eq!(
-        found.injectivity,
-        Injectivity::Hidden { dimension: 16 * 81 }
-    );
+    assert_eq!((found.min_rank, found.generic_rank, found.smallest), (32, 32, 0.0));
+    assert_eq!(found.injectivity, Injectivity::Hidden { dimension: 16 * 81 });
 }
 
 #[test]
@@ -245,28 +210,17 @@ fn a_blur_loses_only_its_zero_frequencies() {
 fn pixels_between_kernels_stay_hidden() {
     let conv = conv([1; 2], [2; 2], [3, 8], [4, 4]);
     let found = evaluated(&layer(conv, weights(&conv, 4)), &Effort::default());
-    assert_eq!(
-        (found.unknowns, found.untouched, found.min_rank),
-        (12, 9, 3)
-    );
+    assert_eq!((found.unknowns, found.untouched, found.min_rank), (12, 9, 3));
     assert_eq!(found.injectivity, Injectivity::Hidden { dimension: 9 * 16 });
 }
 
 #[test]
 fn a_sample_of_frequencies_says_so_and_scales() {
-    let effort = Effort {
-        frequencies: 12,
-        ..Effort::default()
-    };
+    let effort = Effort { frequencies: 12, ..Effort::default() };
     let conv = conv([3; 2], [1; 2], [8, 5], [13, 9]);
     let found = evaluated(&layer(conv, weights(&conv, 5)), &effort);
     assert!(!found.exhaustive() && found.evaluated <= 12, "{found:?}");
-    assert_eq!(
-        found.injectivity,
-        Injectivity::Hidden {
-            dimension: 3 * 13 * 9
-        }
-    );
+    assert_eq!(found.injectivity, Injectivity::Hidden { dimension: 3 * 13 * 9 });
 }
 
 #[test]
@@ -275,10 +229,7 @@ fn least_squares_returns_the_image_exactly_when_the_rank_says_so() {
         let conv = conv([5; 2], [2; 2], [3, kernels], [6, 6]);
         let weights = weights(&conv, 6);
         let found = evaluated(&layer(conv, weights.clone()), &Effort::default());
-        assert_eq!(
-            matches!(found.injectivity, Injectivity::Injective { .. }),
-            injective
-        );
+        assert_eq!(matches!(found.injectivity, Injectivity::Injective { .. }), injective);
         let error = recovery_error(&circular(&conv, &weights, [6, 6]));
         assert_eq!(error < 1e-6, injective, "{kernels} kernels: {error:e}");
     }
@@ -290,10 +241,7 @@ fn least_squares_does_the_same_with_the_borders_of_a_real_network() {
         let conv = ConvShape::new([5; 2], [2; 2], [2; 2], [3, kernels], [12, 12]);
         let weights = weights(&conv, 7);
         let found = evaluated(&layer(conv, weights.clone()), &Effort::default());
-        assert_eq!(
-            matches!(found.injectivity, Injectivity::Injective { .. }),
-            injective
-        );
+        assert_eq!(matches!(found.injectivity, Injectivity::Injective { .. }), injective);
         let error = recovery_error(&padded(&conv, &weights));
         assert_eq!(error < 1e-6, injective, "{kernels} kernels: {error:e}");
     }
@@ -302,11 +250,7 @@ fn least_squares_does_the_same_with_the_borders_of_a_real_network() {
 #[test]
 fn a_weight_matrix_is_its_own_symbol() {
     let fully = |out_features| {
-        let shape = LinearShape {
-            in_features: 12,
-            out_features,
-            known_features: 2,
-        };
+        let shape = LinearShape { in_features: 12, out_features, known_features: 2 };
         FrontLayer::new("fc", Op::Linear(shape)).with_weights(noise(12 * out_features, 8))
     };
     let wide = evaluated(&fully(7), &Effort::default());
@@ -318,30 +262,17 @@ fn a_weight_matrix_is_its_own_symbol() {
 
 #[test]
 fn what_costs_too_much_is_left_to_counting() {
-    let shape = LinearShape {
-        in_features: 100,
-        out_features: 100,
-        known_features: 0,
-    };
+    let shape = LinearShape { in_features: 100, out_features: 100, known_features: 0 };
     let layer = FrontLayer::new("fc", Op::Linear(shape)).with_weights(noise(10_000, 9));
-    let effort = Effort {
-        multiplications: 999_999,
-        ..Effort::default()
-    };
-    let too_large = Rank::TooLarge {
-        multiplications: 1_000_000,
-        limit: 999_999,
-    };
+    let effort = Effort { multiplications: 999_999, ..Effort::default() };
+    let too_large = Rank::TooLarge { multiplications: 1_000_000, limit: 999_999 };
     assert_eq!(spectrum(&layer, &effort), Ok(too_large));
 }
 
 #[test]
 fn a_kernel_larger_than_its_torus_has_no_rank() {
     let conv = ConvShape::new([7; 2], [1; 2], [0; 2], [1, 2], [7; 2]);
-    assert_eq!(
-        spectrum(&layer(conv, weights(&conv, 10)), &Effort::default()),
-        Ok(Rank::KernelWraps)
-    );
+    assert_eq!(spectrum(&layer(conv, weights(&conv, 10)), &Effort::default()), Ok(Rank::KernelWraps));
 }
 
 #[test]
@@ -351,30 +282,17 @@ fn refuse_weights_that_are_not_finite_or_do_not_fit() {
         let mut weights = weights(&conv, 11);
         weights[5] = bad;
         let refused = spectrum(&layer(conv, weights), &Effort::default()).unwrap_err();
-        assert!(matches!(
-            refused,
-            LeakageError::NonFiniteWeight { index: 5, .. }
-        ));
+        assert!(matches!(refused, LeakageError::NonFiniteWeight { index: 5, .. }));
     }
     let refused = spectrum(&layer(conv, vec![0.0; 17]), &Effort::default()).unwrap_err();
-    assert!(matches!(
-        refused,
-        LeakageError::WeightCount {
-            expected: 18,
-            got: 17,
-            ..
-        }
-    ));
+    assert!(matches!(refused, LeakageError::WeightCount { expected: 18, got: 17, .. }));
 }
 
 #[test]
 fn extreme_weights_give_finite_singular_values() {
     let conv = conv([3; 2], [1; 2], [2, 3], [4, 4]);
     for scale in [f32::MAX, f32::MIN_POSITIVE] {
-        let weights: Vec<_> = weights(&conv, 13)
-            .iter()
-            .map(|weight| weight * scale)
-            .collect();
+        let weights: Vec<_> = weights(&conv, 13).iter().map(|weight| weight * scale).collect();
         let found = evaluated(&layer(conv, weights), &Effort::default());
         assert_eq!((found.min_rank, found.largest.is_finite()), (2, true));
     }
@@ -395,18 +313,9 @@ fn times_of_the_alexnet_layers() {
         let layer = layer(conv, weights(&conv, 14));
         let start = std::time::Instant::now();
         let found = evaluated(&layer, &Effort::default());
-        println!(
-            "{channels:?}: {} frequencies, grid {:?}, {:?}",
-            found.evaluated,
-            found.grid,
-            start.elapsed()
-        );
+        println!("{channels:?}: {} frequencies, grid {:?}, {:?}", found.evaluated, found.grid, start.elapsed());
     }
-    let shape = LinearShape {
-        in_features: 1024,
-        out_features: 1024,
-        known_features: 0,
-    };
+    let shape = LinearShape { in_features: 1024, out_features: 1024, known_features: 0 };
     let fully = FrontLayer::new("fc7", Op::Linear(shape)).with_weights(noise(1 << 20, 15));
     let start = std::time::Instant::now();
     let found = evaluated(&fully, &Effort::default());

@@ -2,15 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use cleave_leakage::{
-    Activation, ConvShape, Effort, Finding, FrontLayer, Injectivity, LeakageError, LinearShape, Op,
-    Pool, Rank, Report, Stage, Verdict, Zeros, check,
+    Activation, ConvShape, Effort, Finding, FrontLayer, Injectivity, LeakageError, LinearShape, Op, Pool, Rank, Report,
+    Stage, Verdict, Zeros, check,
 };
 
-const POOL: Pool = Pool {
-    window: [3; 2],
-    stride: [2; 2],
-    padding: [0; 2],
-};
+const POOL: Pool = Pool { window: [3; 2], stride: [2; 2], padding: [0; 2] };
 
 fn noise(count: usize) -> Vec<f32> {
     let mut state = 7u32;
@@ -32,9 +28,7 @@ fn conv1() -> FrontLayer {
 
 fn conv2(kernels: usize) -> FrontLayer {
     let shape = ConvShape::new([5; 2], [1; 2], [2; 2], [64, kernels], [27; 2]);
-    FrontLayer::new("conv2", Op::Conv(shape))
-        .with_activation(Activation::Relu)
-        .with_pool(POOL)
+    FrontLayer::new("conv2", Op::Conv(shape)).with_activation(Activation::Relu).with_pool(POOL)
 }
 
 fn small(name: &str, channels: [usize; 2], side: usize) -> FrontLayer {
@@ -43,18 +37,12 @@ fn small(name: &str, channels: [usize; 2], side: usize) -> FrontLayer {
 }
 
 fn quick() -> Effort {
-    Effort {
-        frequencies: 20,
-        ..Effort::default()
-    }
+    Effort { frequencies: 20, ..Effort::default() }
 }
 
 fn findings(verdict: &Verdict) -> Vec<(Option<&str>, Finding)> {
     match verdict {
-        Verdict::Leaks { by } => by
-            .iter()
-            .map(|reason| (reason.layer.as_deref(), reason.finding))
-            .collect(),
+        Verdict::Leaks { by } => by.iter().map(|reason| (reason.layer.as_deref(), reason.finding)).collect(),
         Verdict::Passes => Vec::new(),
     }
 }
@@ -63,26 +51,13 @@ fn findings(verdict: &Verdict) -> Vec<(Option<&str>, Finding)> {
 fn the_papers_choice_passes_its_own_count_and_leaks_by_all_others() {
     let report = check(&[conv1()], Stage::Linear, &quick()).unwrap();
     let paper = &report.layers[0].counts[0];
-    assert_eq!(
-        (paper.equations, paper.unknowns, paper.leaks),
-        (1_600.0, 2_187, false)
-    );
-    let expected = [
-        Finding::Window,
-        Finding::EdgeWindow,
-        Finding::WholeImage,
-        Finding::Rank,
-    ]
-    .map(|f| (Some("conv1"), f));
+    assert_eq!((paper.equations, paper.unknowns, paper.leaks), (1_600.0, 2_187, false));
+    let expected =
+        [Finding::Window, Finding::EdgeWindow, Finding::WholeImage, Finding::Rank].map(|f| (Some("conv1"), f));
     assert_eq!(findings(&report.verdict), expected);
-    let Rank::Evaluated(spectrum) = &report.layers[0].rank else {
-        unreachable!()
-    };
+    let Rank::Evaluated(spectrum) = &report.layers[0].rank else { unreachable!() };
     assert_eq!((spectrum.min_rank, spectrum.unknowns), (48, 48));
-    assert!(matches!(
-        spectrum.injectivity,
-        Injectivity::Injective { .. }
-    ));
+    assert!(matches!(spectrum.injectivity, Injectivity::Injective { .. }));
 }
 
 #[test]
@@ -115,9 +90,7 @@ fn a_layer_that_loses_only_the_mean_still_leaks() {
     let laplacian = vec![0.0, 1.0, 0.0, 1.0, -4.0, 1.0, 0.0, 1.0, 0.0];
     let layer = FrontLayer::new("edges", Op::Conv(shape)).with_weights(laplacian);
     let report = check(&[layer], Stage::Linear, &quick()).unwrap();
-    let Rank::Evaluated(spectrum) = &report.layers[0].rank else {
-        unreachable!()
-    };
+    let Rank::Evaluated(spectrum) = &report.layers[0].rank else { unreachable!() };
     assert_eq!((spectrum.min_rank, spectrum.generic_rank), (0, 1));
     assert_eq!(spectrum.injectivity, Injectivity::Hidden { dimension: 1 });
     assert_eq!(findings(&report.verdict), [(Some("edges"), Finding::Rank)]);
@@ -139,10 +112,7 @@ fn a_wide_layer_cannot_undo_a_narrow_one_before_it() {
     assert!(report.layers[1].verdict.leaks());
     assert_eq!(report.verdict, Verdict::Passes);
     let chain = report.chain.unwrap();
-    assert_eq!(
-        (chain.equations, chain.unknowns, chain.leaks),
-        (46_656.0, 150_528, false)
-    );
+    assert_eq!((chain.equations, chain.unknowns, chain.leaks), (46_656.0, 150_528, false));
 }
 
 #[test]
@@ -150,11 +120,7 @@ fn a_chain_leaks_when_every_layer_is_undone() {
     let front = [small("a", [3, 12], 8), small("b", [12, 20], 8)];
     let report = check(&front, Stage::Linear, &quick()).unwrap();
     let found = findings(&report.verdict);
-    for expected in [
-        (Some("a"), Finding::WholeImage),
-        (Some("b"), Finding::WholeImage),
-        (None, Finding::Chain),
-    ] {
+    for expected in [(Some("a"), Finding::WholeImage), (Some("b"), Finding::WholeImage), (None, Finding::Chain)] {
         assert!(found.contains(&expected), "{found:?}");
     }
 }
@@ -177,15 +143,8 @@ fn an_early_layer_runs_to_its_end_whatever_the_stage() {
 
 #[test]
 fn a_fully_connected_layer_takes_the_flattened_map_and_known_features() {
-    let shape = LinearShape {
-        in_features: 12 * 64 + 5,
-        out_features: 10,
-        known_features: 5,
-    };
-    let front = [
-        small("conv", [3, 12], 8),
-        FrontLayer::new("fc", Op::Linear(shape)),
-    ];
+    let shape = LinearShape { in_features: 12 * 64 + 5, out_features: 10, known_features: 5 };
+    let front = [small("conv", [3, 12], 8), FrontLayer::new("fc", Op::Linear(shape))];
     let report = check(&front, Stage::Linear, &quick()).unwrap();
     assert_eq!(report.layers[1].counts.len(), 1);
     assert_eq!(report.verdict, Verdict::Passes);
@@ -193,21 +152,10 @@ fn a_fully_connected_layer_takes_the_flattened_map_and_known_features() {
 
 #[test]
 fn refuse_layers_that_do_not_join() {
-    let refused = check(
-        &[small("a", [3, 12], 8), small("b", [11, 6], 8)],
-        Stage::Linear,
-        &quick(),
-    );
-    let expected = LeakageError::ChainMismatch {
-        layer: "b".into(),
-        expected: [11, 8, 8],
-        got: [12, 8, 8],
-    };
+    let refused = check(&[small("a", [3, 12], 8), small("b", [11, 6], 8)], Stage::Linear, &quick());
+    let expected = LeakageError::ChainMismatch { layer: "b".into(), expected: [11, 8, 8], got: [12, 8, 8] };
     assert_eq!(refused.unwrap_err(), expected);
-    assert_eq!(
-        check(&[], Stage::Linear, &quick()).unwrap_err(),
-        LeakageError::EmptyFront
-    );
+    assert_eq!(check(&[], Stage::Linear, &quick()).unwrap_err(), LeakageError::EmptyFront);
 }
 
 fn refused(layer: FrontLayer) -> LeakageError {
@@ -218,86 +166,23 @@ fn refused(layer: FrontLayer) -> LeakageError {
 fn refuse_shapes_that_cannot_be_counted() {
     let good = ConvShape::new([3; 2], [1; 2], [1; 2], [3, 4], [8; 2]);
     let conv = |shape| FrontLayer::new("conv", Op::Conv(shape));
-    assert!(matches!(
-        refused(conv(ConvShape { groups: 2, ..good })),
-        LeakageError::Groups { got: 2, .. }
-    ));
+    assert!(matches!(refused(conv(ConvShape { groups: 2, ..good })), LeakageError::Groups { got: 2, .. }));
     let cases = [
-        (
-            "stride",
-            ConvShape {
-                stride: [1, 0],
-                ..good
-            },
-        ),
-        (
-            "kernel side",
-            ConvShape {
-                kernel: [11, 3],
-                ..good
-            },
-        ),
-        (
-            "known channels",
-            ConvShape {
-                known_channels: 3,
-                ..good
-            },
-        ),
-        (
-            "input channels",
-            ConvShape {
-                in_channels: 0,
-                ..good
-            },
-        ),
-        (
-            "output channels",
-            ConvShape {
-                out_channels: usize::MAX,
-                ..good
-            },
-        ),
-        (
-            "padding",
-            ConvShape {
-                padding: [usize::MAX; 2],
-                ..good
-            },
-        ),
-        (
-            "input side",
-            ConvShape {
-                input: [0, 8],
-                ..good
-            },
-        ),
+        ("stride", ConvShape { stride: [1, 0], ..good }),
+        ("kernel side", ConvShape { kernel: [11, 3], ..good }),
+        ("known channels", ConvShape { known_channels: 3, ..good }),
+        ("input channels", ConvShape { in_channels: 0, ..good }),
+        ("output channels", ConvShape { out_channels: usize::MAX, ..good }),
+        ("padding", ConvShape { padding: [usize::MAX; 2], ..good }),
+        ("input side", ConvShape { input: [0, 8], ..good }),
     ];
     for (field, shape) in cases {
-        assert!(
-            matches!(refused(conv(shape)), LeakageError::Extent { what, .. } if what == field),
-            "{field}"
-        );
+        assert!(matches!(refused(conv(shape)), LeakageError::Extent { what, .. } if what == field), "{field}");
     }
-    let wide = Pool {
-        window: [9; 2],
-        ..POOL
-    };
+    let wide = Pool { window: [9; 2], ..POOL };
     let refused_pool = refused(conv(good).with_pool(wide));
-    assert!(matches!(
-        refused_pool,
-        LeakageError::Extent {
-            what: "pool window",
-            got: 9,
-            max: 8,
-            ..
-        }
-    ));
-    let shape = LinearShape {
-        in_features: 4,
-        out_features: 4,
-        known_features: 0,
-    };
+    assert!(matches!(refused_pool, LeakageError::Extent { what: "pool window", got: 9, max: 8, .. }));
+    let shape = LinearShape { in_features: 4, out_features: 4, known_features: 0 };
     let pooled = refused(FrontLayer::new("fc", Op::Linear(shape)).with_pool(POOL));
     assert!(matches!(pooled, LeakageError::PoolAfterLinear { .. }));
 }
@@ -309,10 +194,7 @@ fn refuse_shares_and_tolerances_that_are_none() {
         assert!(matches!(refused(layer), LeakageError::ZeroShare { .. }));
     }
     for tolerance in [f64::NAN, -1.0, 0.0, 1.0] {
-        let effort = Effort {
-            tolerance,
-            ..quick()
-        };
+        let effort = Effort { tolerance, ..quick() };
         let layer = small("a", [3, 4], 8).with_weights(noise(108));
         let refused = check(&[layer], Stage::Linear, &effort).unwrap_err();
         assert!(matches!(refused, LeakageError::Tolerance { .. }));
@@ -325,17 +207,8 @@ fn the_largest_shapes_accepted_are_counted_without_overflow() {
     let channels = cleave_leakage::MAX_CHANNELS;
     for kernel in [1, side] {
         let shape = ConvShape::new([kernel; 2], [1; 2], [side; 2], [channels; 2], [side; 2]);
-        let report = check(
-            &[FrontLayer::new("huge", Op::Conv(shape))],
-            Stage::Linear,
-            &quick(),
-        );
-        assert!(
-            report.unwrap().layers[0]
-                .counts
-                .iter()
-                .all(|count| count.equations > 0.0)
-        );
+        let report = check(&[FrontLayer::new("huge", Op::Conv(shape))], Stage::Linear, &quick());
+        assert!(report.unwrap().layers[0].counts.iter().all(|count| count.equations > 0.0));
     }
 }
 

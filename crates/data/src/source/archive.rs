@@ -37,8 +37,7 @@ impl SharedFile {
 
     pub(super) fn read(&self, offset: u64, len: u64) -> Result<Vec<u8>, DataError> {
         let mut bytes = vec![0; len as usize];
-        self.fill(&mut bytes, offset)
-            .map_err(DataError::io(&self.path))?;
+        self.fill(&mut bytes, offset).map_err(DataError::io(&self.path))?;
         Ok(bytes)
     }
 
@@ -49,10 +48,7 @@ impl SharedFile {
 
     #[cfg(not(unix))]
     fn fill(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-        let mut file = self
-            .file
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         file.seek(SeekFrom::Start(offset))?;
         file.read_exact(bytes)
     }
@@ -68,16 +64,12 @@ pub(super) fn open(path: &Path, memory: u64) -> Result<Encoded, DataError> {
     if start.get(TAR_MAGIC) == Some(b"ustar") {
         return index(path, file);
     }
-    Err(DataError::UnknownLayout {
-        path: path.to_owned(),
-    })
+    Err(DataError::UnknownLayout { path: path.to_owned() })
 }
 
 fn first_bytes(file: &mut File) -> io::Result<Vec<u8>> {
     let mut start = Vec::new();
-    file.by_ref()
-        .take(TAR_MAGIC.end as u64)
-        .read_to_end(&mut start)?;
+    file.by_ref().take(TAR_MAGIC.end as u64).read_to_end(&mut start)?;
     file.seek(SeekFrom::Start(0))?;
     Ok(start)
 }
@@ -95,23 +87,14 @@ fn index(path: &Path, file: File) -> Result<Encoded, DataError> {
         };
         let end = offset.saturating_add(len);
         if end > length {
-            return Err(DataError::ArchiveCut {
-                path: path.to_owned(),
-                name,
-                expected: end,
-                got: length,
-            });
+            return Err(DataError::ArchiveCut { path: path.to_owned(), name, expected: end, got: length });
         }
         let place = Place::Span { offset, len };
         entries.push(Entry { name, place });
     }
     drop(archive);
     let store = Store::Archive(SharedFile::new(path, file));
-    Ok(Encoded {
-        entries,
-        skipped,
-        store,
-    })
+    Ok(Encoded { entries, skipped, store })
 }
 
 fn inflate(path: &Path, file: File, memory: u64) -> Result<Encoded, DataError> {
@@ -128,11 +111,7 @@ fn inflate(path: &Path, file: File, memory: u64) -> Result<Encoded, DataError> {
     }
     bytes.shrink_to_fit();
     let store = Store::Memory(bytes);
-    Ok(Encoded {
-        entries,
-        skipped,
-        store,
-    })
+    Ok(Encoded { entries, skipped, store })
 }
 
 /// Reads one file of an archive to the end of `bytes`, which may not outgrow `memory`.
@@ -147,21 +126,12 @@ fn append<R: Read>(
     check_size(name, len)?;
     let expected = offset.saturating_add(len);
     if expected > memory {
-        return Err(DataError::TooLarge {
-            path: path.to_owned(),
-            needed: expected,
-            limit: memory,
-        });
+        return Err(DataError::TooLarge { path: path.to_owned(), needed: expected, limit: memory });
     }
     entry.read_to_end(bytes).map_err(DataError::io(path))?;
     let got = bytes.len() as u64;
     if got != expected {
-        return Err(DataError::ArchiveCut {
-            path: path.to_owned(),
-            name: name.to_owned(),
-            expected,
-            got,
-        });
+        return Err(DataError::ArchiveCut { path: path.to_owned(), name: name.to_owned(), expected, got });
     }
     Ok(Place::Span { offset, len })
 }

@@ -28,10 +28,7 @@ pub(crate) struct IdxImages {
 
 /// Reads the idx files of a folder, gzipped or not; `None` when it holds no such files.
 pub(crate) fn open(folder: &Path) -> Result<Option<Found>, DataError> {
-    let mut raw = Raw {
-        names: RawNames::Records(Vec::new()),
-        images: Vec::new(),
-    };
+    let mut raw = Raw { names: RawNames::Records(Vec::new()), images: Vec::new() };
     let (mut samples, mut splits, mut firsts) = (Vec::new(), Vec::new(), Vec::new());
     for (name, _) in SPLITS {
         let Some(set) = read_split(folder, name)? else {
@@ -41,14 +38,9 @@ pub(crate) fn open(folder: &Path) -> Result<Option<Found>, DataError> {
         firsts.push((name.to_owned(), first));
         splits.push(name.to_owned());
         let labels = set.labels.iter().enumerate();
-        samples.extend(labels.map(|(at, &label)| Sample {
-            at: first + at,
-            label,
-            split,
-        }));
+        samples.extend(labels.map(|(at, &label)| Sample { at: first + at, label, split }));
         for pixels in set.data.chunks_exact(set.height * set.width) {
-            raw.images
-                .push(Pixels::new(set.width, set.height, 1, pixels.to_vec())?);
+            raw.images.push(Pixels::new(set.width, set.height, 1, pixels.to_vec())?);
         }
     }
     raw.names = RawNames::Records(firsts);
@@ -74,43 +66,29 @@ pub(crate) fn read_split(folder: &Path, split: &str) -> Result<Option<IdxImages>
     let (_, label_bytes) = read::<1>(&labels, LABELS_MAGIC)?;
     let numbers: Vec<usize> = label_bytes.into_iter().map(usize::from).collect();
     check_labels(&labels, &numbers, count)?;
-    Ok(Some(IdxImages {
-        height,
-        width,
-        data,
-        labels: numbers,
-    }))
+    Ok(Some(IdxImages { height, width, data, labels: numbers }))
 }
 
 fn check_labels(path: &Path, labels: &[usize], images: usize) -> Result<(), DataError> {
     if labels.len() != images {
-        return Err(DataError::LabelCount {
-            path: path.to_owned(),
-            images,
-            labels: labels.len(),
-        });
+        return Err(DataError::LabelCount { path: path.to_owned(), images, labels: labels.len() });
     }
     match labels.iter().position(|&label| label >= DIGITS) {
         None => Ok(()),
-        Some(record) => Err(DataError::LabelRange {
-            path: path.to_owned(),
-            record,
-            label: labels[record],
-            classes: DIGITS,
-        }),
+        Some(record) => {
+            Err(DataError::LabelRange { path: path.to_owned(), record, label: labels[record], classes: DIGITS })
+        }
     }
 }
 
 /// `train-images-idx3-ubyte`, with a dot for the second hyphen as some copies have it, and `.gz`.
 fn find(folder: &Path, starts: &[&str], what: &str, rank: usize) -> Option<PathBuf> {
     let names = starts.iter().flat_map(|start| {
-        ["-", "."].into_iter().flat_map(move |dot| {
-            ["", ".gz"].map(|end| format!("{start}-{what}{dot}idx{rank}-ubyte{end}"))
-        })
+        ["-", "."]
+            .into_iter()
+            .flat_map(move |dot| ["", ".gz"].map(|end| format!("{start}-{what}{dot}idx{rank}-ubyte{end}")))
     });
-    names
-        .map(|name| folder.join(name))
-        .find(|path| path.is_file())
+    names.map(|name| folder.join(name)).find(|path| path.is_file())
 }
 
 /// Reads an idx file of bytes: big-endian magic, one length a dimension, then the bytes.
@@ -123,11 +101,7 @@ fn read<const RANK: usize>(path: &Path, magic: u32) -> Result<([usize; RANK], Ve
     };
     let header = take(&mut input, 4 + 4 * RANK as u64, path)?;
     if number(&header, 0) != magic {
-        return Err(DataError::Magic {
-            path: path.to_owned(),
-            expected: magic,
-            got: number(&header, 0),
-        });
+        return Err(DataError::Magic { path: path.to_owned(), expected: magic, got: number(&header, 0) });
     }
     let dims: [usize; RANK] = std::array::from_fn(|dim| number(&header, dim + 1) as usize);
     let needed = checked_size(&dims, path)?;
@@ -135,28 +109,16 @@ fn read<const RANK: usize>(path: &Path, magic: u32) -> Result<([usize; RANK], Ve
     let more = input.take(1).read_to_end(&mut Vec::new());
     match more.map_err(DataError::io(path))? {
         0 => Ok((dims, bytes)),
-        _ => Err(DataError::Length {
-            path: path.to_owned(),
-            expected: needed,
-            got: needed + 1,
-        }),
+        _ => Err(DataError::Length { path: path.to_owned(), expected: needed, got: needed + 1 }),
     }
 }
 
 /// The bytes that the dimensions ask for.
 fn checked_size(dims: &[usize], path: &Path) -> Result<u64, DataError> {
-    let needed = dims
-        .iter()
-        .fold(1_u64, |all, &dim| all.saturating_mul(dim as u64));
+    let needed = dims.iter().fold(1_u64, |all, &dim| all.saturating_mul(dim as u64));
     match needed {
-        0 => Err(DataError::EmptyFile {
-            path: path.to_owned(),
-        }),
-        _ if needed > MOST_BYTES => Err(DataError::TooLarge {
-            path: path.to_owned(),
-            needed,
-            limit: MOST_BYTES,
-        }),
+        0 => Err(DataError::EmptyFile { path: path.to_owned() }),
+        _ if needed > MOST_BYTES => Err(DataError::TooLarge { path: path.to_owned(), needed, limit: MOST_BYTES }),
         _ => Ok(needed),
     }
 }
@@ -168,11 +130,7 @@ fn take(input: &mut impl Read, expected: u64, path: &Path) -> Result<Vec<u8>, Da
     if got == expected {
         return Ok(bytes);
     }
-    Err(DataError::Length {
-        path: path.to_owned(),
-        expected,
-        got,
-    })
+    Err(DataError::Length { path: path.to_owned(), expected, got })
 }
 
 fn number(header: &[u8], at: usize) -> u32 {

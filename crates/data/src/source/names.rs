@@ -61,10 +61,7 @@ pub(crate) fn by_name(encoded: Encoded, layout: Layout) -> Option<Found> {
     };
     let classes: Vec<Option<String>> = tails.map(class_of).collect();
     let splits: Vec<&str> = match with_splits {
-        true => parts
-            .iter()
-            .map(|parts| split_of(parts).unwrap_or_default())
-            .collect(),
+        true => parts.iter().map(|parts| split_of(parts).unwrap_or_default()).collect(),
         false => vec![""; parts.len()],
     };
     let named = tally(&classes, &splits);

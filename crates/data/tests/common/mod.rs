@@ -85,13 +85,6 @@ pub(crate) type Essence = (usize, Vec<f32>, Vec<usize>, Vec<usize>);
 
 /// Everything in a batch that must be the same in every run.
 pub(crate) fn essence(batches: &[Batch]) -> Vec<Essence> {
-    let parts = |b: &Batch| {
-        (
-            b.number,
-            b.images.clone(),
-            b.labels.clone(),
-            b.indices.clone(),
-        )
-    };
+    let parts = |b: &Batch| (b.number, b.images.clone(), b.labels.clone(), b.indices.clone());
     batches.iter().map(parts).collect()
 }

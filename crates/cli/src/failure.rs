@@ -19,6 +19,38 @@ pub enum Failure {
     /// From the cut, its check or its files.
     #[error(transparent)]
     Partition(#[from] cleave_partition::Error),
+    /// From the connection.
+    #[error(transparent)]
+    Transport(#[from] cleave_transport::TransportError),
+    /// A manifest without a pair hash.
+    #[error("{} has no pair hash that can be read", .path.display())]
+    PairHash {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No randomness for a secret.
+    #[error("the operating system gives no random numbers: {reason}")]
+    Randomness {
+        /// In its words.
+        reason: String,
+    },
+    /// A host that has no address.
+    #[error("{address} is no address of a server: {source}")]
+    Address {
+        /// What was given.
+        address: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Data without images to evaluate on.
+    #[error("{} has no val or test split to measure accuracy on", .path.display())]
+    NoValidation {
+        /// The data.
+        path: PathBuf,
+    },
+    /// Ctrl-C in the demo, which saves nothing.
+    #[error("interrupted")]
+    DemoInterrupted,
     /// The check says that a cut leaks.
     #[error("the check says that a cut at {cut} leaks")]
     CheckLeaks {
@@ -92,7 +124,7 @@ impl Failure {
         use cleave_partition::Error as Part;
         match self {
             Self::CheckLeaks { .. } | Self::Partition(Part::Leaks { .. }) => 4,
-            Self::Data(_) | Self::File { .. } | Self::Partition(Part::Damaged { .. } | Part::Exists { .. }) => 3,
+            Self::Data(_) | Self::File { .. } | Self::NoValidation { .. } | Self::Partition(Part::Damaged { .. } | Part::Exists { .. }) => 3,
             Self::Network(net)
             | Self::Partition(Part::Network(net))
             | Self::Training(cleave_retrain::Error::Network(net)) => match net {
@@ -110,7 +142,9 @@ impl Failure {
                 _ => 1,
             },
             Self::Training(cleave_retrain::Error::Data(_)) => 3,
-            Self::Interrupted { .. } => 130,
+            Self::Transport(cleave_transport::TransportError::Busy { .. }) => 6,
+            Self::Transport(_) | Self::Address { .. } => 5,
+            Self::Interrupted { .. } | Self::DemoInterrupted => 130,
             Self::Toml { .. } | Self::NothingToResume { .. } | Self::UnfinishedRun { .. } | Self::Partition(_) => 2,
             Self::Training(cleave_retrain::Error::Setting { .. } | cleave_retrain::Error::Classes { .. }) => 2,
             _ => 1,
@@ -133,6 +167,7 @@ impl Failure {
             Self::Network(_) | Self::Partition(Part::Network(_) | Part::Damaged { .. }) => {
                 "`cleave inspect FILE` says what a model file is"
             }
+            Self::Transport(_) | Self::Address { .. } => "check that `cleave serve` runs there, and that both sides use certificates from the same `cleave keys`",
             Self::File { .. } => "check the path and its permissions",
             _ => "see `cleave help`",
         }

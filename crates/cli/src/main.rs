@@ -7,6 +7,8 @@ mod config;
 mod failure;
 mod options;
 mod output;
+mod page;
+mod serving;
 mod training;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -29,6 +31,7 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    Demo(commands::demo::Demo),
     Train(commands::train::Train),
     Import(commands::import::Import),
     Retrain(commands::retrain::Retrain),
@@ -36,6 +39,9 @@ enum Command {
     Check(commands::check::Check),
     Cut(commands::check::CutCommand),
     Inspect(commands::inspect::Inspect),
+    Keys(commands::keys::Keys),
+    Serve(commands::serve::Serve),
+    Infer(commands::infer::Infer),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -46,6 +52,7 @@ enum Command {
 impl Command {
     fn run(&self, output: &Output) -> Result<(), Failure> {
         match self {
+            Self::Demo(command) => command.run(output),
             Self::Train(command) => command.run(output),
             Self::Import(command) => command.run(output),
             Self::Retrain(command) => command.run(output),
@@ -53,6 +60,9 @@ impl Command {
             Self::Check(command) => command.run(output),
             Self::Cut(command) => command.run(output),
             Self::Inspect(command) => command.run(output),
+            Self::Keys(command) => command.run(output),
+            Self::Serve(command) => command.run(output),
+            Self::Infer(command) => command.run(output),
             Self::Completions { shell } => {
                 clap_complete::generate(*shell, &mut Cli::command(), "cleave", &mut std::io::stdout());
                 Ok(())

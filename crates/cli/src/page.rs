@@ -51,7 +51,7 @@ pub struct RequestRow {
     /// What the client read from it.
     pub unmasked: String,
     /// Bytes sent and received.
-    pub bytes: usize,
+    pub bytes: u64,
     /// Round trip in milliseconds, the back half included.
     pub milliseconds: f64,
 }

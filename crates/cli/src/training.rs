@@ -160,6 +160,13 @@ impl Watch {
     }
 }
 
+impl Watch {
+    /// Ends the bar.
+    pub fn finish(&self) {
+        self.bar.finish();
+    }
+}
+
 impl Observer for Watch {
     fn measured(&mut self, measurement: &Measurement) {
         let Measurement { loss, train_accuracy, images_per_second, accuracy, .. } = measurement;
@@ -214,7 +221,7 @@ pub fn run(
     if trainer.run(Some(&folder), &mut watch)? == Outcome::Interrupted {
         return Err(Failure::Interrupted { step: trainer.step(), folder });
     }
-    watch.bar.finish();
+    watch.finish();
     checkpoint.network = trainer.network()?;
     let last = watch.measurements.last();
     let record = serde_json::json!({ "run": label, "settings": settings, "result": last });

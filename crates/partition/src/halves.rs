@@ -103,9 +103,17 @@ impl FrontHalf {
             return Err(Error::SignalCount { samples, signals: signals.len() });
         }
         check_finite("the image", &images)?;
-        let planes = self.source.as_ref().map(|source| source.planes(signals, rng)).transpose()?;
+        let planes = self.planes(signals, rng)?;
         let values = self.network.infer(images, planes, signals.len())?;
         SmashedData::new(values, self.network.output(), signals.len())
+    }
+
+    /// The signals' channel, `[signals, 1, height, width]`, as [`FrontHalf::smash`] draws it; `None` without a join.
+    ///
+    /// # Errors
+    /// [`Error::Signal`].
+    pub fn planes(&self, signals: &[usize], rng: &mut impl Rng) -> Result<Option<Vec<f32>>, Error> {
+        Ok(self.source.as_ref().map(|source| source.planes(signals, rng)).transpose()?)
     }
 
     /// The scores of one sample in the order of the true classes.

@@ -124,7 +124,10 @@ impl Failure {
         use cleave_partition::Error as Part;
         match self {
             Self::CheckLeaks { .. } | Self::Partition(Part::Leaks { .. }) => 4,
-            Self::Data(_) | Self::File { .. } | Self::NoValidation { .. } | Self::Partition(Part::Damaged { .. } | Part::Exists { .. }) => 3,
+            Self::Data(_)
+            | Self::File { .. }
+            | Self::NoValidation { .. }
+            | Self::Partition(Part::Damaged { .. } | Part::Exists { .. }) => 3,
             Self::Network(net)
             | Self::Partition(Part::Network(net))
             | Self::Training(cleave_retrain::Error::Network(net)) => match net {
@@ -167,7 +170,9 @@ impl Failure {
             Self::Network(_) | Self::Partition(Part::Network(_) | Part::Damaged { .. }) => {
                 "`cleave inspect FILE` says what a model file is"
             }
-            Self::Transport(_) | Self::Address { .. } => "check that `cleave serve` runs there, and that both sides use certificates from the same `cleave keys`",
+            Self::Transport(_) | Self::Address { .. } => {
+                "check that `cleave serve` runs there, and that both sides use certificates from the same `cleave keys`"
+            }
             Self::File { .. } => "check the path and its permissions",
             _ => "see `cleave help`",
         }

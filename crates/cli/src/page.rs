@@ -72,7 +72,13 @@ impl DemoReport {
     fn table(&self, page: &mut String) {
         page.push_str("<h2>Accuracy</h2><table><tr><th>network<th>average accuracy<th>masked label is true<th>steps<th>seconds</tr>");
         for Row { name, average_accuracy, masked_matches, steps, seconds, .. } in &self.rows {
-            let _ = write!(page, "<tr><td>{}<td>{:.2} %<td>{:.1} %<td>{steps}<td>{seconds:.1}</tr>", escape(name), 100.0 * average_accuracy, 100.0 * masked_matches);
+            let _ = write!(
+                page,
+                "<tr><td>{}<td>{:.2} %<td>{:.1} %<td>{steps}<td>{seconds:.1}</tr>",
+                escape(name),
+                100.0 * average_accuracy,
+                100.0 * masked_matches
+            );
         }
         page.push_str("</table><p>N layers of the base network are kept; the signal joins after them. Average accuracy is taken after unmasking, over random signals.</p>");
     }
@@ -82,21 +88,40 @@ impl DemoReport {
         page.push_str("<h2>Training</h2><svg viewBox='0 0 640 260' role='img' aria-label='accuracy on training batches against steps'>");
         for percent in [50, 75, 100] {
             let y = height(f64::from(percent) / 100.0);
-            let _ = write!(page, "<line x1='40' x2='520' y1='{y}' y2='{y}' class='grid'/><text x='4' y='{y}'>{percent} %</text>");
+            let _ = write!(
+                page,
+                "<line x1='40' x2='520' y1='{y}' y2='{y}' class='grid'/><text x='4' y='{y}'>{percent} %</text>"
+            );
         }
         for (index, row) in self.rows.iter().enumerate() {
-            let points = row.curve.iter().map(|&(step, share)| format!("{:.1},{:.1}", 40.0 + 480.0 * step as f64 / last, height(share)));
-            let (points, colour, y) = (points.collect::<Vec<_>>().join(" "), COLOURS[index % COLOURS.len()], 30 + 20 * index);
-            let _ = write!(page, "<polyline points='{points}' stroke='{colour}'/><text x='540' y='{y}' fill='{colour}'>{}</text>", escape(&row.name));
+            let points = row
+                .curve
+                .iter()
+                .map(|&(step, share)| format!("{:.1},{:.1}", 40.0 + 480.0 * step as f64 / last, height(share)));
+            let (points, colour, y) =
+                (points.collect::<Vec<_>>().join(" "), COLOURS[index % COLOURS.len()], 30 + 20 * index);
+            let _ = write!(
+                page,
+                "<polyline points='{points}' stroke='{colour}'/><text x='540' y='{y}' fill='{colour}'>{}</text>",
+                escape(&row.name)
+            );
         }
         let _ = write!(page, "<text x='250' y='256'>steps (to {last})</text></svg>");
     }
 
     fn samples(&self, page: &mut String) {
-        page.push_str("<h2>Over the wire</h2><table><tr><th>image<th>true<th>server sees<th>client reads<th>bytes<th>ms</tr>");
+        page.push_str(
+            "<h2>Over the wire</h2><table><tr><th>image<th>true<th>server sees<th>client reads<th>bytes<th>ms</tr>",
+        );
         for RequestRow { png, truth, masked, unmasked, bytes, milliseconds } in &self.requests {
             let (image, class) = (BASE64.encode(png), if truth == unmasked { "" } else { " class='wrong'" });
-            let _ = write!(page, "<tr{class}><td><img src='data:image/png;base64,{image}' alt=''><td>{}<td>{}<td>{}<td>{bytes}<td>{milliseconds:.1}</tr>", escape(truth), escape(masked), escape(unmasked));
+            let _ = write!(
+                page,
+                "<tr{class}><td><img src='data:image/png;base64,{image}' alt=''><td>{}<td>{}<td>{}<td>{bytes}<td>{milliseconds:.1}</tr>",
+                escape(truth),
+                escape(masked),
+                escape(unmasked)
+            );
         }
         page.push_str("</table>");
     }

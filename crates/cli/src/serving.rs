@@ -44,7 +44,10 @@ impl Service for BackService {
             output_shape: u32::try_from(terms.outputs).into_iter().collect(),
             max_batch: MAX_BATCH,
             elements: vec![Element::F32, Element::F16, Element::U8],
-            notice: terms.accepted.as_ref().map(|reason| format!("this pair was released although its check leaks: {reason}")),
+            notice: terms
+                .accepted
+                .as_ref()
+                .map(|reason| format!("this pair was released although its check leaks: {reason}")),
         }
     }
 

@@ -6,7 +6,8 @@ use crate::tls::explain;
 use crate::{ClientConfig, ClientTls, TransportError};
 use bytes::Bytes;
 use cleave_wire::{
-    ClientHello, Element, Head, Layout, Limits, Preamble, ReplyHead, RequestHead, ServerHello, Status, VERSION_MAX, VERSION_MIN,
+    ClientHello, Element, Head, Layout, Limits, Preamble, ReplyHead, RequestHead, ServerHello, Status, VERSION_MAX,
+    VERSION_MIN,
 };
 use quinn::{Connection, Endpoint, VarInt};
 use rand::RngExt;
@@ -61,7 +62,11 @@ impl Client {
         model: &str,
         config: ClientConfig,
     ) -> Result<Self, TransportError> {
-        let local = if addr.is_ipv4() { SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)) } else { SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)) };
+        let local = if addr.is_ipv4() {
+            SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))
+        } else {
+            SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))
+        };
         let mut endpoint = endpoint(local, None)?;
         let mut quic = quinn::ClientConfig::new(Arc::new(tls.config()?));
         quic.transport_config(config.transport()?);
@@ -77,7 +82,17 @@ impl Client {
         let (item_len, output_len) = sizes(&info, config.element)?;
         let connection = Mutex::new(connection);
         let server_name = server_name.to_owned();
-        Ok(Self(Arc::new(Session { endpoint, addr, server_name, hello, config, info, item_len, output_len, connection })))
+        Ok(Self(Arc::new(Session {
+            endpoint,
+            addr,
+            server_name,
+            hello,
+            config,
+            info,
+            item_len,
+            output_len,
+            connection,
+        })))
     }
 
     /// What the server announced.
@@ -96,7 +111,10 @@ impl Client {
     pub async fn call(&self, values: &[f32], batch: usize) -> Result<Answer, TransportError> {
         let began = Instant::now();
         let broken = |source| TransportError::Frame { during: "encoding the request", source };
-        let payload: Bytes = Layout::new(self.0.item_len, batch, self.0.config.element).and_then(|layout| layout.encode(values)).map_err(broken)?.into();
+        let payload: Bytes = Layout::new(self.0.item_len, batch, self.0.config.element)
+            .and_then(|layout| layout.encode(values))
+            .map_err(broken)?
+            .into();
         let id = rand::random::<u128>();
         let head = RequestHead { id, batch: u16::try_from(batch).unwrap_or(u16::MAX), element: self.0.config.element };
         let head: Bytes = Head::Request(head).to_bytes(&payload).map_err(broken)?.into();
@@ -145,7 +163,14 @@ fn is_passing(error: &TransportError) -> bool {
 }
 
 impl Session {
-    async fn once(&self, connection: &Connection, head: &Bytes, payload: &Bytes, id: u128, batch: usize) -> Result<Answer, TransportError> {
+    async fn once(
+        &self,
+        connection: &Connection,
+        head: &Bytes,
+        payload: &Bytes,
+        id: u128,
+        batch: usize,
+    ) -> Result<Answer, TransportError> {
         const DURING: &str = "waiting for the reply";
         let exchange = async {
             let lost = |source| TransportError::Lost { during: "sending the request", source };
@@ -168,7 +193,14 @@ impl Session {
         within(self.config.request_timeout, DURING, exchange).await
     }
 
-    fn check(&self, preamble: &Preamble, reply: &ReplyHead, bytes: &[u8], id: u128, batch: usize) -> Result<Vec<f32>, TransportError> {
+    fn check(
+        &self,
+        preamble: &Preamble,
+        reply: &ReplyHead,
+        bytes: &[u8],
+        id: u128,
+        batch: usize,
+    ) -> Result<Vec<f32>, TransportError> {
         let broken = |source| TransportError::Frame { during: "reading the reply", source };
         match reply.status {
             Status::Ok => {}
@@ -176,13 +208,19 @@ impl Session {
                 let retry_after = Duration::from_millis(reply.retry_after_ms.unwrap_or(0).into());
                 return Err(TransportError::Busy { attempts: 1, retry_after });
             }
-            status => return Err(TransportError::Refused { status, message: reply.message.clone().unwrap_or_default() }),
+            status => {
+                return Err(TransportError::Refused { status, message: reply.message.clone().unwrap_or_default() });
+            }
         }
         if reply.id != id {
             return Err(TransportError::WrongReply { field: "id", expected: id, got: reply.id });
         }
         if usize::from(reply.batch) != batch {
-            return Err(TransportError::WrongReply { field: "batch", expected: batch as u128, got: reply.batch.into() });
+            return Err(TransportError::WrongReply {
+                field: "batch",
+                expected: batch as u128,
+                got: reply.batch.into(),
+            });
         }
         preamble.check_payload(bytes).map_err(broken)?;
         Layout::new(self.output_len, batch, Element::F32).and_then(|layout| layout.decode(bytes)).map_err(broken)
@@ -202,13 +240,17 @@ impl Session {
             return Ok(());
         }
         match dial(&self.endpoint, self.addr, &self.server_name, &self.hello, &self.config).await {
-            Ok((_, info)) if info != self.info => Err(TransportError::ServerChanged { model: self.hello.model.clone() }),
+            Ok((_, info)) if info != self.info => {
+                Err(TransportError::ServerChanged { model: self.hello.model.clone() })
+            }
             Ok((new, _)) => {
                 *connection = new;
                 Ok(())
             }
             // The next attempt fails on the broken connection and comes back here, until the retries are used up.
-            Err(TransportError::Unreachable { .. } | TransportError::Lost { .. } | TransportError::TimedOut { .. }) => Ok(()),
+            Err(TransportError::Unreachable { .. } | TransportError::Lost { .. } | TransportError::TimedOut { .. }) => {
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }
@@ -245,7 +287,9 @@ async fn greet(connection: &Connection, hello: &ClientHello) -> Result<ServerHel
     drop(write_frame(&mut send, bytes.into(), Bytes::new()).await); // the answer says what went wrong
     match read_head(&mut recv, &Limits { max_payload: 0 }, DURING).await?.1 {
         Head::ServerHello(info) => match hello.expected_pair_hash {
-            Some(expected) if expected != info.pair_hash => Err(TransportError::PairMismatch { expected, got: info.pair_hash }),
+            Some(expected) if expected != info.pair_hash => {
+                Err(TransportError::PairMismatch { expected, got: info.pair_hash })
+            }
             _ => Ok(info),
         },
         Head::Reply(reply) => {
@@ -257,7 +301,10 @@ async fn greet(connection: &Connection, hello: &ClientHello) -> Result<ServerHel
 }
 
 fn unexpected(during: &'static str) -> TransportError {
-    TransportError::Refused { status: Status::Internal, message: format!("the server sent a frame of another kind in {during}") }
+    TransportError::Refused {
+        status: Status::Internal,
+        message: format!("the server sent a frame of another kind in {during}"),
+    }
 }
 
 /// Checks that the announced sizes agree with one another and with what was asked for.
@@ -266,7 +313,13 @@ fn sizes(info: &ServerHello, element: Element) -> Result<(usize, usize), Transpo
     let (item_len, output_len) = (info.item_len().map_err(broken)?, info.output_len().map_err(broken)?);
     let item = Layout::new(item_len, 1, element).map_err(broken)?;
     if info.element != element || info.item_bytes != item.byte_len() as u64 {
-        let message = format!("the hello announces {:?} items of {} bytes, expected {:?} of {}", info.element, info.item_bytes, element, item.byte_len());
+        let message = format!(
+            "the hello announces {:?} items of {} bytes, expected {:?} of {}",
+            info.element,
+            info.item_bytes,
+            element,
+            item.byte_len()
+        );
         return Err(TransportError::Refused { status: Status::Internal, message });
     }
     Ok((item_len, output_len))

@@ -133,7 +133,9 @@ pub enum TransportError {
         detail: String,
     },
     /// The server does not accept this client's certificate, or wants one and got none.
-    #[error("the server refused this client's certificate: {fault}; ask the provider for a certificate issued by its authority")]
+    #[error(
+        "the server refused this client's certificate: {fault}; ask the provider for a certificate issued by its authority"
+    )]
     ClientCertificateRefused {
         /// What is wrong with it, as far as the server said.
         fault: CertificateFault,
@@ -193,7 +195,11 @@ pub enum TransportError {
         retry_after: Duration,
     },
     /// The back half behind this name belongs to another pair.
-    #[error("pair hash expected {}, the server has {}; fetch the front half that belongs to it", hex(expected), hex(got))]
+    #[error(
+        "pair hash expected {}, the server has {}; fetch the front half that belongs to it",
+        hex(expected),
+        hex(got)
+    )]
     PairMismatch {
         /// Hash in the client's front half.
         expected: [u8; 32],

@@ -10,8 +10,7 @@ use std::{
 };
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
 use time::{Duration, OffsetDateTime};
@@ -136,17 +135,13 @@ impl Authority {
         self.issue(params(name, Vec::new(), days)?, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
-    fn issue(
-        &self,
-        mut params: CertificateParams,
-        purpose: ExtendedKeyUsagePurpose,
-    ) -> Result<Identity> {
+    fn issue(&self, mut params: CertificateParams, purpose: ExtendedKeyUsagePurpose) -> Result<Identity> {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![purpose];
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate().map_err(failed("new key"))?;
-        let issuer = Issuer::from_ca_cert_der(&self.0.certificate, &self.0.key)
-            .map_err(failed("authority's certificate"))?;
+        let issuer =
+            Issuer::from_ca_cert_der(&self.0.certificate, &self.0.key).map_err(failed("authority's certificate"))?;
         let certificate = params.signed_by(&key, &issuer).map_err(failed("new certificate"))?;
         Ok(Identity::new(&certificate, key))
     }
@@ -221,12 +216,9 @@ impl Trust {
     /// [`TransportError::KeyFile`]; [`TransportError::Pem`] also if there is none in it.
     pub fn load(path: &Path) -> Result<Self> {
         let text = read(path)?;
-        let certificates: std::result::Result<Vec<_>, _> =
-            CertificateDer::pem_slice_iter(&text).collect();
+        let certificates: std::result::Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
         match certificates.map_err(not_pem(path, "certificate"))? {
-            none if none.is_empty() => Err(not_pem(path, "certificate")(
-                rustls::pki_types::pem::Error::NoItemsFound,
-            )),
+            none if none.is_empty() => Err(not_pem(path, "certificate")(rustls::pki_types::pem::Error::NoItemsFound)),
             certificates => Ok(Self { certificates }),
         }
     }
@@ -258,10 +250,7 @@ fn failed(what: &'static str) -> impl Fn(rcgen::Error) -> TransportError {
     move |source| TransportError::Certificate { what, source }
 }
 
-fn not_pem(
-    path: &Path,
-    expected: &'static str,
-) -> impl Fn(rustls::pki_types::pem::Error) -> TransportError {
+fn not_pem(path: &Path, expected: &'static str) -> impl Fn(rustls::pki_types::pem::Error) -> TransportError {
     move |source| TransportError::Pem { path: path.into(), expected, source }
 }
 

@@ -2,7 +2,9 @@
 
 use crate::config::{CloseCode, endpoint};
 use crate::stream::{read_head, read_payload, within, write_frame};
-use crate::{Observer, Request, RequestRecord, ServerConfig, ServerTls, Service, ServiceError, ServiceInfo, TransportError};
+use crate::{
+    Observer, Request, RequestRecord, ServerConfig, ServerTls, Service, ServiceError, ServiceInfo, TransportError,
+};
 use bytes::Bytes;
 use cleave_wire::{
     ClientHello, Element, Head, Layout, Limits, MAX_MESSAGE, Preamble, ReplyHead, RequestHead, ServerHello, Status,
@@ -95,6 +97,8 @@ struct Shared {
     /// Places at work.
     workers: Arc<Semaphore>,
     connections: Arc<Semaphore>,
+    /// One for each stream that clients may have open; a request holds it until its reply has arrived.
+    under_way: Arc<Semaphore>,
     draining: AtomicBool,
 }
 
@@ -137,6 +141,7 @@ impl Server {
             places: Arc::new(Semaphore::new(places)),
             workers: Arc::new(Semaphore::new(config.workers.into())),
             connections: Arc::new(Semaphore::new(config.max_connections.into())),
+            under_way: Arc::new(Semaphore::new(streams(&config) as usize)),
             draining: AtomicBool::new(false),
             config,
         };
@@ -180,13 +185,17 @@ impl Server {
         }
         shared.draining.store(true, Ordering::Relaxed);
         endpoint.set_server_config(None);
-        let all_places = u32::from(shared.config.workers) + u32::from(shared.config.queue);
-        let idle = shared.places.acquire_many(all_places);
+        let idle = shared.under_way.acquire_many(streams(&shared.config));
         drop(tokio::time::timeout(shared.config.drain_deadline, idle).await);
         endpoint.close(CloseCode::ShuttingDown.into(), b"shutting down");
         drop(tokio::time::timeout(shared.config.write_timeout, endpoint.wait_idle()).await);
         Ok(shared.counters.read())
     }
+}
+
+/// Streams that all clients together may have open.
+fn streams(config: &ServerConfig) -> u32 {
+    u32::from(config.max_connections) * u32::from(config.max_concurrent_requests)
 }
 
 fn host(name: &str, service: Arc<dyn Service>) -> Result<Hosted, TransportError> {
@@ -261,8 +270,12 @@ async fn serve_connection(shared: &Arc<Shared>, incoming: Incoming, peer: Socket
     shared.counters.connections.fetch_add(1, Ordering::Relaxed);
     shared.observer.connected(peer, &session.hosted.name);
     while let Ok((send, recv)) = connection.accept_bi().await {
+        let Ok(under_way) = Arc::clone(&shared.under_way).acquire_owned().await else { break };
         let (shared, session) = (Arc::clone(shared), session.clone());
-        tokio::spawn(async move { serve_request(&shared, &session, send, recv).await });
+        tokio::spawn(async move {
+            serve_request(&shared, &session, send, recv).await;
+            drop(under_way);
+        });
     }
     Ok(())
 }
@@ -276,15 +289,24 @@ async fn greet(shared: &Shared, connection: &Connection, peer: SocketAddr) -> Re
         Err(error) => return Err(turn_away(&mut send, Status::BadRequest, error.to_string()).await),
     };
     let Head::ClientHello(hello) = head else {
-        return Err(turn_away(&mut send, Status::BadRequest, format!("the first frame is a {}, not a hello", head.kind())).await);
+        return Err(turn_away(
+            &mut send,
+            Status::BadRequest,
+            format!("the first frame is a {}, not a hello", head.kind()),
+        )
+        .await);
     };
     let (hosted, version) = match settle(shared, &hello) {
         Ok(settled) => settled,
         Err((status, message)) => return Err(turn_away(&mut send, status, message).await),
     };
-    let answer = hosted.hello(version, hello.element).map_err(|source| TransportError::Frame { during: DURING, source })?;
-    let bytes = Head::ServerHello(answer).to_bytes(&[]).map_err(|source| TransportError::Frame { during: DURING, source })?;
-    write_frame(&mut send, bytes.into(), Bytes::new()).await.map_err(|_| TransportError::StreamAbandoned { during: DURING, code: 0 })?;
+    let answer =
+        hosted.hello(version, hello.element).map_err(|source| TransportError::Frame { during: DURING, source })?;
+    let bytes =
+        Head::ServerHello(answer).to_bytes(&[]).map_err(|source| TransportError::Frame { during: DURING, source })?;
+    write_frame(&mut send, bytes.into(), Bytes::new())
+        .await
+        .map_err(|_| TransportError::StreamAbandoned { during: DURING, code: 0 })?;
     Ok(Session { hosted, element: hello.element, peer })
 }
 
@@ -301,7 +323,10 @@ fn settle(shared: &Shared, hello: &ClientHello) -> Result<(Arc<Hosted>, u16), (S
         return Err((Status::PairMismatch, "the front half belongs to another pair".to_owned()));
     }
     if !hosted.info.elements.contains(&hello.element) {
-        return Err((Status::UnsupportedElement, format!("{:?} is not taken; taken are {:?}", hello.element, hosted.info.elements)));
+        return Err((
+            Status::UnsupportedElement,
+            format!("{:?} is not taken; taken are {:?}", hello.element, hosted.info.elements),
+        ));
     }
     Ok((Arc::clone(hosted), version))
 }
@@ -338,7 +363,8 @@ impl Refusal {
 
 async fn send_reply(send: &mut SendStream, head: ReplyHead, payload: &[u8]) -> Result<u64, TransportError> {
     const DURING: &str = "sending the reply";
-    let bytes = Head::Reply(head).to_bytes(payload).map_err(|source| TransportError::Frame { during: DURING, source })?;
+    let bytes =
+        Head::Reply(head).to_bytes(payload).map_err(|source| TransportError::Frame { during: DURING, source })?;
     let sent = (bytes.len() + payload.len()) as u64;
     let written = write_frame(send, bytes.into(), Bytes::copy_from_slice(payload)).await;
     written.map_err(|_| TransportError::StreamAbandoned { during: DURING, code: 0 })?;
@@ -361,7 +387,10 @@ async fn serve_request(shared: &Shared, session: &Session, mut send: SendStream,
         elapsed: began.elapsed(),
     };
     let (reply, payload) = match compute(shared, session, &mut recv, &mut record).await {
-        Ok(payload) => (ReplyHead { id: record.id, status: Status::Ok, batch: record.batch, retry_after_ms: None, message: None }, payload),
+        Ok(payload) => (
+            ReplyHead { id: record.id, status: Status::Ok, batch: record.batch, retry_after_ms: None, message: None },
+            payload,
+        ),
         Err(refusal) => {
             record.status = refusal.status;
             record.detail = Some(refusal.detail.clone().unwrap_or_else(|| refusal.message.clone()));
@@ -377,10 +406,17 @@ async fn serve_request(shared: &Shared, session: &Session, mut send: SendStream,
     record.elapsed = began.elapsed();
     shared.counters.record(&record);
     shared.observer.answered(&record);
+    // Closing the connection would drop what the client has not acknowledged yet.
+    drop(tokio::time::timeout(shared.config.write_timeout, send.stopped()).await);
 }
 
 /// Reads, admits, decodes, computes and encodes; the reply's payload.
-async fn compute(shared: &Shared, session: &Session, recv: &mut RecvStream, record: &mut RequestRecord) -> Result<Vec<u8>, Refusal> {
+async fn compute(
+    shared: &Shared,
+    session: &Session,
+    recv: &mut RecvStream,
+    record: &mut RequestRecord,
+) -> Result<Vec<u8>, Refusal> {
     const DURING: &str = "reading the request";
     let hosted = &session.hosted;
     let limits = Limits { max_payload: largest_payload(session)? };
@@ -439,9 +475,15 @@ fn layout(session: &Session, request: &RequestHead, preamble: &Preamble) -> Resu
     if request.element != session.element {
         return Err(bad(format!("element type {:?}; the hello settled {:?}", request.element, session.element)));
     }
-    let layout = Layout::new(session.hosted.item_len, request.batch.into(), session.element).map_err(|error| bad(error.to_string()))?;
+    let layout = Layout::new(session.hosted.item_len, request.batch.into(), session.element)
+        .map_err(|error| bad(error.to_string()))?;
     if layout.byte_len() != preamble.payload_len() {
-        return Err(bad(format!("a payload of {} bytes; {} items have {}", preamble.payload_len(), request.batch, layout.byte_len())));
+        return Err(bad(format!(
+            "a payload of {} bytes; {} items have {}",
+            preamble.payload_len(),
+            request.batch,
+            layout.byte_len()
+        )));
     }
     Ok(layout)
 }
@@ -458,9 +500,16 @@ fn admission(shared: &Shared) -> Result<OwnedSemaphorePermit, Refusal> {
 }
 
 /// The blocking part; a panic in the service becomes `Internal`.
-fn answer(hosted: &Hosted, preamble: &Preamble, layout: &Layout, request: &RequestHead, payload: &[u8]) -> Result<Vec<u8>, Refusal> {
+fn answer(
+    hosted: &Hosted,
+    preamble: &Preamble,
+    layout: &Layout,
+    request: &RequestHead,
+    payload: &[u8],
+) -> Result<Vec<u8>, Refusal> {
     let bad = |error: cleave_wire::WireError| Refusal::new(Status::BadRequest, error.to_string());
-    let internal = |detail: String| Refusal { detail: Some(detail), ..Refusal::new(Status::Internal, INTERNAL.to_owned()) };
+    let internal =
+        |detail: String| Refusal { detail: Some(detail), ..Refusal::new(Status::Internal, INTERNAL.to_owned()) };
     preamble.check_payload(payload).map_err(bad)?;
     let values = layout.decode(payload).map_err(bad)?;
     let batch = usize::from(request.batch);

@@ -44,11 +44,7 @@ pub(crate) async fn read_payload(
 }
 
 /// Sends a frame and ends the stream. The bytes are handed over, not copied.
-pub(crate) async fn write_frame(
-    send: &mut SendStream,
-    head: Bytes,
-    payload: Bytes,
-) -> Result<(), WriteError> {
+pub(crate) async fn write_frame(send: &mut SendStream, head: Bytes, payload: Bytes) -> Result<(), WriteError> {
     send.write_all_chunks(&mut [head, payload]).await?;
     send.finish().map_err(WriteError::from)
 }

@@ -101,11 +101,7 @@ impl ClientTls {
 /// Says what a connection error means while a connection is being made. With TLS 1.3 a client has
 /// finished its handshake before the server looks at its certificate, so the refusal arrives as
 /// the loss of a connection that seemed to stand.
-pub(crate) fn explain(
-    error: ConnectionError,
-    during: &'static str,
-    server_name: &str,
-) -> TransportError {
+pub(crate) fn explain(error: ConnectionError, during: &'static str, server_name: &str) -> TransportError {
     match &error {
         ConnectionError::TransportError(local) => match alert(local.code) {
             Some(NO_APPLICATION_PROTOCOL) => TransportError::NoCommonProtocol { expected: PROTOCOL },

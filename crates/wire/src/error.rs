@@ -23,9 +23,7 @@ pub enum WireError {
         extra: u64,
     },
     /// The first four bytes are not Cleave's.
-    #[error(
-        "not a Cleave frame: expected magic {expected:02x?}, got {got:02x?}; check the address and port"
-    )]
+    #[error("not a Cleave frame: expected magic {expected:02x?}, got {got:02x?}; check the address and port")]
     WrongMagic {
         /// The magic of this protocol.
         expected: [u8; 4],
@@ -33,9 +31,7 @@ pub enum WireError {
         got: [u8; 4],
     },
     /// The frame belongs to a protocol version this build does not speak.
-    #[error(
-        "frame of protocol version {got}, this side speaks {min} to {max}; update the older side"
-    )]
+    #[error("frame of protocol version {got}, this side speaks {min} to {max}; update the older side")]
     UnsupportedVersion {
         /// Version found.
         got: u16,
@@ -83,9 +79,7 @@ pub enum WireError {
         got: u64,
     },
     /// A checksum does not fit the bytes it covers.
-    #[error(
-        "{part} was changed on its way: checksum {expected:08x} announced, {got:08x} computed; send it again"
-    )]
+    #[error("{part} was changed on its way: checksum {expected:08x} announced, {got:08x} computed; send it again")]
     Checksum {
         /// Which part of the frame: head (preamble and header) or payload.
         part: &'static str,
@@ -121,9 +115,7 @@ pub enum WireError {
         batch: usize,
     },
     /// The tensor has the wrong number of values or bytes.
-    #[error(
-        "tensor has {got} {unit}, expected {expected} for {batch} items; check shape and batch"
-    )]
+    #[error("tensor has {got} {unit}, expected {expected} for {batch} items; check shape and batch")]
     TensorSize {
         /// What is counted: `values` or `bytes`.
         unit: &'static str,
@@ -194,12 +186,7 @@ impl From<bincode::error::DecodeError> for HeaderFault {
         match error {
             E::UnexpectedEnd { .. } => Self::Short,
             E::LimitExceeded | E::OutsideUsizeRange(_) => Self::Long,
-            E::UnexpectedVariant {
-                type_name, found, ..
-            } => Self::UnknownCode {
-                what: type_name,
-                code: found,
-            },
+            E::UnexpectedVariant { type_name, found, .. } => Self::UnknownCode { what: type_name, code: found },
             E::Utf8 { .. } => Self::NotUtf8,
             _ => Self::Malformed,
         }

@@ -34,14 +34,7 @@ pub enum Kind {
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
-        [
-            Self::ClientHello,
-            Self::ServerHello,
-            Self::Request,
-            Self::Reply,
-        ]
-        .into_iter()
-        .find(|&kind| kind as u8 == byte)
+        [Self::ClientHello, Self::ServerHello, Self::Request, Self::Reply].into_iter().find(|&kind| kind as u8 == byte)
     }
 
     fn has_payload(self) -> bool {
@@ -98,10 +91,7 @@ impl Preamble {
         let header_len = u32::from_le_bytes(field(bytes, 8)).into();
         let payload_len = u64::from_le_bytes(field(bytes, 12));
         if payload_len > 0 && !kind.has_payload() {
-            return Err(WireError::UnexpectedPayload {
-                kind,
-                got: payload_len,
-            });
+            return Err(WireError::UnexpectedPayload { kind, got: payload_len });
         }
         Ok(Self {
             kind,
@@ -175,10 +165,7 @@ pub fn decode<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Head, &'a [u8]), 
 pub(crate) fn head_bytes(kind: Kind, header: &[u8], payload: &[u8]) -> Result<Vec<u8>, WireError> {
     let (header_len, payload_len) = (header.len() as u32, payload.len() as u64);
     if payload_len > 0 && !kind.has_payload() {
-        return Err(WireError::UnexpectedPayload {
-            kind,
-            got: payload_len,
-        });
+        return Err(WireError::UnexpectedPayload { kind, got: payload_len });
     }
     let mut bytes = Vec::with_capacity(Preamble::LEN + header.len());
     bytes.extend_from_slice(&MAGIC);
@@ -202,18 +189,11 @@ fn field<const N: usize>(bytes: &[u8; Preamble::LEN], at: usize) -> [u8; N] {
 
 fn check_start(magic: [u8; 4], version: u16, kind: u8, reserved: u8) -> Result<Kind, WireError> {
     if magic != MAGIC {
-        return Err(WireError::WrongMagic {
-            expected: MAGIC,
-            got: magic,
-        });
+        return Err(WireError::WrongMagic { expected: MAGIC, got: magic });
     }
     if !(VERSION_MIN..=VERSION_MAX).contains(&version) {
         let (min, max) = (VERSION_MIN, VERSION_MAX);
-        return Err(WireError::UnsupportedVersion {
-            got: version,
-            min,
-            max,
-        });
+        return Err(WireError::UnsupportedVersion { got: version, min, max });
     }
     if reserved != 0 {
         return Err(WireError::Reserved { got: reserved });
@@ -233,15 +213,8 @@ fn check_len(part: &'static str, expected: usize, got: usize) -> Result<(), Wire
     let (wanted, present) = (expected as u64, got as u64);
     match got.cmp(&expected) {
         std::cmp::Ordering::Equal => Ok(()),
-        std::cmp::Ordering::Less => Err(WireError::Truncated {
-            part,
-            expected: wanted,
-            got: present,
-        }),
-        std::cmp::Ordering::Greater => Err(WireError::TrailingBytes {
-            part,
-            extra: present - wanted,
-        }),
+        std::cmp::Ordering::Less => Err(WireError::Truncated { part, expected: wanted, got: present }),
+        std::cmp::Ordering::Greater => Err(WireError::TrailingBytes { part, extra: present - wanted }),
     }
 }
 
@@ -249,9 +222,5 @@ fn check_crc(part: &'static str, expected: u32, got: u32) -> Result<(), WireErro
     if expected == got {
         return Ok(());
     }
-    Err(WireError::Checksum {
-        part,
-        expected,
-        got,
-    })
+    Err(WireError::Checksum { part, expected, got })
 }

@@ -64,8 +64,8 @@ mod tensor;
 pub use error::{HeaderFault, WireError};
 pub use frame::{Kind, Limits, Preamble, VERSION_MAX, VERSION_MIN, decode, settle_version};
 pub use message::{
-    ClientHello, Head, MAX_BATCH, MAX_DIMENSIONS, MAX_HEADER, MAX_MESSAGE, MAX_NAME, MAX_NOTICE,
-    ReplyHead, RequestHead, ServerHello, shape_len,
+    ClientHello, Head, MAX_BATCH, MAX_DIMENSIONS, MAX_HEADER, MAX_MESSAGE, MAX_NAME, MAX_NOTICE, ReplyHead,
+    RequestHead, ServerHello, shape_len,
 };
 pub use status::Status;
 pub use tensor::{Element, Layout};

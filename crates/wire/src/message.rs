@@ -147,10 +147,7 @@ impl Head {
     }
 
     fn fault(&self, fault: HeaderFault) -> WireError {
-        WireError::Header {
-            kind: self.kind(),
-            fault,
-        }
+        WireError::Header { kind: self.kind(), fault }
     }
 
     fn check(&self) -> Result<(), WireError> {
@@ -235,24 +232,15 @@ impl ReplyHead {
 /// [`WireError::Field`] unless there are 1 to [`MAX_DIMENSIONS`] dimensions, none of them zero, and
 /// the product fits 32 bits.
 pub fn shape_len(field: &'static str, shape: &[u32]) -> Result<usize, WireError> {
-    let wrong = |got, expected| WireError::Field {
-        field,
-        got,
-        expected,
-    };
+    let wrong = |got, expected| WireError::Field { field, got, expected };
     if shape.is_empty() || shape.len() > MAX_DIMENSIONS {
         return Err(wrong(shape.len() as u64, "1 to 8 dimensions"));
     }
-    let product = shape
-        .iter()
-        .try_fold(1u32, |product, &side| product.checked_mul(side));
+    let product = shape.iter().try_fold(1u32, |product, &side| product.checked_mul(side));
     match product {
         Some(0) => Err(wrong(0, "no dimension of size 0")),
         Some(len) => Ok(len as usize),
-        None => Err(wrong(
-            u64::from(u32::MAX),
-            "a product of dimensions under 2^32",
-        )),
+        None => Err(wrong(u64::from(u32::MAX), "a product of dimensions under 2^32")),
     }
 }
 
@@ -260,11 +248,7 @@ fn check_batch(field: &'static str, batch: u16) -> Result<(), WireError> {
     if (1..=MAX_BATCH).contains(&batch) {
         return Ok(());
     }
-    Err(WireError::Field {
-        field,
-        got: batch.into(),
-        expected: "1 to 64",
-    })
+    Err(WireError::Field { field, got: batch.into(), expected: "1 to 64" })
 }
 
 fn check_name(field: &'static str, name: &str) -> Result<(), WireError> {
@@ -273,11 +257,7 @@ fn check_name(field: &'static str, name: &str) -> Result<(), WireError> {
         return Ok(());
     }
     let expected = "1 to 128 printable ASCII characters without blanks";
-    Err(WireError::Field {
-        field,
-        got: name.len() as u64,
-        expected,
-    })
+    Err(WireError::Field { field, got: name.len() as u64, expected })
 }
 
 /// Bounds a text and refuses control characters: it will be printed in somebody's terminal.
@@ -287,17 +267,11 @@ fn check_text(field: &'static str, text: Option<&str>, limit: usize) -> Result<(
         return Ok(());
     }
     let expected = "a short text without control characters";
-    Err(WireError::Field {
-        field,
-        got: text.len() as u64,
-        expected,
-    })
+    Err(WireError::Field { field, got: text.len() as u64, expected })
 }
 
 fn config() -> impl bincode::config::Config {
-    bincode::config::standard()
-        .with_fixed_int_encoding()
-        .with_limit::<MAX_HEADER>()
+    bincode::config::standard().with_fixed_int_encoding().with_limit::<MAX_HEADER>()
 }
 
 fn encode<T: Encode>(message: &T) -> Result<Vec<u8>, EncodeError> {
@@ -306,16 +280,10 @@ fn encode<T: Encode>(message: &T) -> Result<Vec<u8>, EncodeError> {
 
 fn decode<T: Decode<()>>(kind: Kind, header: &[u8]) -> Result<T, WireError> {
     let (message, used) =
-        bincode::decode_from_slice(header, config()).map_err(|e| WireError::Header {
-            kind,
-            fault: e.into(),
-        })?;
+        bincode::decode_from_slice(header, config()).map_err(|e| WireError::Header { kind, fault: e.into() })?;
     let extra = (header.len() - used) as u64;
     if extra > 0 {
-        return Err(WireError::TrailingBytes {
-            part: "header",
-            extra,
-        });
+        return Err(WireError::TrailingBytes { part: "header", extra });
     }
     Ok(message)
 }
@@ -323,11 +291,7 @@ fn decode<T: Decode<()>>(kind: Kind, header: &[u8]) -> Result<T, WireError> {
 /// Refuses a code that no variant has.
 fn unknown(type_name: &'static str, found: u16) -> DecodeError {
     const ALLOWED: &AllowedEnumVariants = &AllowedEnumVariants::Allowed(&[]); // not shown to anyone
-    DecodeError::UnexpectedVariant {
-        type_name,
-        allowed: ALLOWED,
-        found: found.into(),
-    }
+    DecodeError::UnexpectedVariant { type_name, allowed: ALLOWED, found: found.into() }
 }
 
 impl Encode for Status {

@@ -81,33 +81,16 @@ impl Layout {
     pub fn new(item_len: usize, batch: usize, element: Element) -> Result<Self, WireError> {
         if !(1..=usize::from(MAX_BATCH)).contains(&batch) {
             let got = batch as u64;
-            return Err(WireError::Field {
-                field: "batch",
-                got,
-                expected: "1 to 64",
-            });
+            return Err(WireError::Field { field: "batch", got, expected: "1 to 64" });
         }
         if item_len == 0 {
-            return Err(WireError::Field {
-                field: "item length",
-                got: 0,
-                expected: "at least 1",
-            });
+            return Err(WireError::Field { field: "item length", got: 0, expected: "at least 1" });
         }
         // The floats are the larger side, so their size bounds both.
-        let fits = item_len
-            .checked_mul(4)
-            .and_then(|n| n.checked_add(AFFINE_BYTES));
-        let fits = fits
-            .and_then(|n| n.checked_mul(batch))
-            .filter(|&n| n <= isize::MAX as usize);
+        let fits = item_len.checked_mul(4).and_then(|n| n.checked_add(AFFINE_BYTES));
+        let fits = fits.and_then(|n| n.checked_mul(batch)).filter(|&n| n <= isize::MAX as usize);
         match (fits, element.item_bytes(item_len)) {
-            (Some(_), Some(item_bytes)) => Ok(Self {
-                item_len,
-                batch,
-                element,
-                item_bytes,
-            }),
+            (Some(_), Some(item_bytes)) => Ok(Self { item_len, batch, element, item_bytes }),
             _ => Err(WireError::Unaddressable { item_len, batch }),
         }
     }
@@ -161,20 +144,13 @@ impl Layout {
         if expected == got {
             return Ok(());
         }
-        Err(WireError::TensorSize {
-            unit,
-            expected,
-            got,
-            batch: self.batch,
-        })
+        Err(WireError::TensorSize { unit, expected, got, batch: self.batch })
     }
 }
 
 impl Layout {
     fn write_u8(&self, values: &[f32], bytes: &mut [u8]) -> Result<(), WireError> {
-        let items = values
-            .chunks_exact(self.item_len)
-            .zip(bytes.chunks_exact_mut(self.item_bytes));
+        let items = values.chunks_exact(self.item_len).zip(bytes.chunks_exact_mut(self.item_bytes));
         for (item, (values, bytes)) in items.enumerate() {
             let affine = Affine::covering(values);
             affine.check(item)?;
@@ -186,17 +162,12 @@ impl Layout {
     }
 
     fn read_u8(&self, bytes: &[u8], values: &mut [f32]) -> Result<(), WireError> {
-        let items = bytes
-            .chunks_exact(self.item_bytes)
-            .zip(values.chunks_exact_mut(self.item_len));
+        let items = bytes.chunks_exact(self.item_bytes).zip(values.chunks_exact_mut(self.item_len));
         for (item, (bytes, values)) in items.enumerate() {
             let (front, codes) = bytes.split_at(AFFINE_BYTES);
             let mut pair = [0.0; 2];
             read_f32(front, &mut pair);
-            let affine = Affine {
-                scale: pair[0],
-                offset: pair[1],
-            };
+            let affine = Affine { scale: pair[0], offset: pair[1] };
             affine.check(item)?;
             let table: [f32; 256] = std::array::from_fn(|code| affine.value(code as u8));
             for (value, &code) in values.iter_mut().zip(codes) {
@@ -221,10 +192,7 @@ impl Affine {
         let greatest = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         // In f64, because the range of two f32 may not fit an f32.
         let scale = (f64::from(greatest) - f64::from(least)) / 255.0;
-        Self {
-            scale: scale as f32,
-            offset: least,
-        }
+        Self { scale: scale as f32, offset: least }
     }
 
     fn check(self, item: usize) -> Result<(), WireError> {
@@ -233,11 +201,7 @@ impl Affine {
         if bounded && scale >= 0.0 {
             return Ok(());
         }
-        Err(WireError::AffineRange {
-            item,
-            scale,
-            offset,
-        })
+        Err(WireError::AffineRange { item, scale, offset })
     }
 
     fn value(self, code: u8) -> f32 {
@@ -273,10 +237,7 @@ fn write_f16(values: &[f32], bytes: &mut [u8]) -> Result<(), WireError> {
         let halves = &mut block[..values.len()];
         halves.convert_from_f32_slice(values);
         if let Some(i) = halves.iter().position(|half| !half.is_finite()) {
-            return Err(WireError::BeyondF16 {
-                index: at * BLOCK + i,
-                value: values[i],
-            });
+            return Err(WireError::BeyondF16 { index: at * BLOCK + i, value: values[i] });
         }
         for (bytes, half) in bytes.as_chunks_mut().0.iter_mut().zip(halves) {
             *bytes = half.to_le_bytes();
@@ -298,15 +259,9 @@ fn read_f16(bytes: &[u8], values: &mut [f32]) {
 
 /// One pass without a branch, so that it runs at memory speed; the position is looked up on failure.
 fn check_finite(values: &[f32]) -> Result<(), WireError> {
-    if values
-        .iter()
-        .fold(true, |all, value| all & value.is_finite())
-    {
+    if values.iter().fold(true, |all, value| all & value.is_finite()) {
         return Ok(());
     }
-    let index = values
-        .iter()
-        .position(|value| !value.is_finite())
-        .unwrap_or_default();
+    let index = values.iter().position(|value| !value.is_finite()).unwrap_or_default();
     Err(WireError::NotFinite { index })
 }

@@ -1,15 +1,10 @@
 //! What a hostile or broken sender can put into a frame.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests fail by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 use cleave_wire::{
-    ClientHello, Element, Head, HeaderFault, Kind, Layout, Limits, MAX_NAME, MAX_NOTICE, Preamble,
-    ReplyHead, RequestHead, ServerHello, Status, WireError, decode, settle_version, shape_len,
+    ClientHello, Element, Head, HeaderFault, Kind, Layout, Limits, MAX_NAME, MAX_NOTICE, Preamble, ReplyHead,
+    RequestHead, ServerHello, Status, WireError, decode, settle_version, shape_len,
 };
 use proptest::prelude::*;
 
@@ -41,13 +36,7 @@ fn server_hello() -> ServerHello {
 
 fn reply(status: Status) -> ReplyHead {
     let batch = u16::from(status == Status::Ok);
-    ReplyHead {
-        id: 9,
-        status,
-        batch,
-        retry_after_ms: Some(20),
-        message: Some("later".into()),
-    }
+    ReplyHead { id: 9, status, batch, retry_after_ms: Some(20), message: Some("later".into()) }
 }
 
 fn frame(head: &Head, payload: &[u8]) -> Vec<u8> {
@@ -57,11 +46,7 @@ fn frame(head: &Head, payload: &[u8]) -> Vec<u8> {
 }
 
 fn small_frames() -> Vec<(Head, Vec<u8>)> {
-    let request = RequestHead {
-        id: u128::MAX,
-        batch: 2,
-        element: Element::F32,
-    };
+    let request = RequestHead { id: u128::MAX, batch: 2, element: Element::F32 };
     vec![
         (Head::ClientHello(client_hello()), vec![]),
         (Head::ServerHello(server_hello()), vec![]),
@@ -74,10 +59,7 @@ fn small_frames() -> Vec<(Head, Vec<u8>)> {
 #[test]
 fn whole_frames_come_back_as_they_were() {
     for (head, payload) in small_frames() {
-        assert_eq!(
-            decode(&frame(&head, &payload), &LIMITS),
-            Ok((head, &payload[..]))
-        );
+        assert_eq!(decode(&frame(&head, &payload), &LIMITS), Ok((head, &payload[..])));
     }
 }
 
@@ -87,10 +69,7 @@ fn every_prefix_is_refused() {
         let bytes = frame(&head, &payload);
         for end in 0..bytes.len() {
             let error = decode(&bytes[..end], &LIMITS).unwrap_err();
-            assert!(
-                matches!(error, WireError::Truncated { .. }),
-                "{end}: {error}"
-            );
+            assert!(matches!(error, WireError::Truncated { .. }), "{end}: {error}");
         }
     }
 }
@@ -101,11 +80,7 @@ fn every_flipped_bit_is_refused() {
         let mut bytes = frame(&head, &payload);
         for bit in 0..bytes.len() * 8 {
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert!(
-                decode(&bytes, &LIMITS).is_err(),
-                "{}: bit {bit}",
-                head.kind()
-            );
+            assert!(decode(&bytes, &LIMITS).is_err(), "{}: bit {bit}", head.kind());
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
     }
@@ -117,13 +92,7 @@ fn byte_after_the_payload_is_refused() {
         let mut bytes = frame(&head, &payload);
         bytes.push(0);
         let error = decode(&bytes, &LIMITS).unwrap_err();
-        assert_eq!(
-            error,
-            WireError::TrailingBytes {
-                part: "payload",
-                extra: 1
-            }
-        );
+        assert_eq!(error, WireError::TrailingBytes { part: "payload", extra: 1 });
     }
 }
 
@@ -137,22 +106,12 @@ fn parse_with(at: usize, new: &[u8]) -> WireError {
 
 #[test]
 fn line_of_http_is_not_a_frame() {
-    assert!(matches!(
-        parse_with(0, b"GET "),
-        WireError::WrongMagic {
-            got: [b'G', ..],
-            ..
-        }
-    ));
+    assert!(matches!(parse_with(0, b"GET "), WireError::WrongMagic { got: [b'G', ..], .. }));
 }
 
 #[test]
 fn unknown_version_kind_and_reserved_byte_are_named() {
-    let newer = WireError::UnsupportedVersion {
-        got: 2,
-        min: 1,
-        max: 1,
-    };
+    let newer = WireError::UnsupportedVersion { got: 2, min: 1, max: 1 };
     assert_eq!(parse_with(4, &2u16.to_le_bytes()), newer);
     assert_eq!(parse_with(6, &[5]), WireError::UnknownKind { got: 5 });
     assert_eq!(parse_with(7, &[1]), WireError::Reserved { got: 1 });
@@ -160,18 +119,10 @@ fn unknown_version_kind_and_reserved_byte_are_named() {
 
 #[test]
 fn oversize_lengths_are_refused_from_the_preamble_alone() {
-    let header = WireError::OverLimit {
-        part: "header",
-        got: u32::MAX.into(),
-        limit: 2048,
-    };
+    let header = WireError::OverLimit { part: "header", got: u32::MAX.into(), limit: 2048 };
     assert_eq!(parse_with(8, &u32::MAX.to_le_bytes()), header);
     for got in [65, u64::MAX] {
-        let payload = WireError::OverLimit {
-            part: "payload",
-            got,
-            limit: 64,
-        };
+        let payload = WireError::OverLimit { part: "payload", got, limit: 64 };
         assert_eq!(parse_with(12, &got.to_le_bytes()), payload);
     }
 }
@@ -179,10 +130,7 @@ fn oversize_lengths_are_refused_from_the_preamble_alone() {
 #[test]
 fn hello_with_a_payload_is_refused_on_both_sides() {
     let head = Head::ClientHello(client_hello());
-    let error = WireError::UnexpectedPayload {
-        kind: Kind::ClientHello,
-        got: 4,
-    };
+    let error = WireError::UnexpectedPayload { kind: Kind::ClientHello, got: 4 };
     assert_eq!(head.to_bytes(&[0; 4]), Err(error.clone()));
     let mut bytes = frame(&head, &[]);
     bytes[12] = 4;
@@ -210,26 +158,14 @@ fn header_of(head: &Head) -> Vec<u8> {
 fn forged_codes_are_named() {
     let mut header = header_of(&Head::Reply(reply(Status::Busy)));
     header[16..18].copy_from_slice(&77u16.to_le_bytes());
-    let fault = HeaderFault::UnknownCode {
-        what: "status",
-        code: 77,
-    };
-    let error = WireError::Header {
-        kind: Kind::Reply,
-        fault,
-    };
+    let fault = HeaderFault::UnknownCode { what: "status", code: 77 };
+    let error = WireError::Header { kind: Kind::Reply, fault };
     assert_eq!(decode(&forge(4, &header), &LIMITS), Err(error));
 
     let mut header = header_of(&Head::ClientHello(client_hello()));
     *header.last_mut().unwrap() = 200;
-    let fault = HeaderFault::UnknownCode {
-        what: "element",
-        code: 200,
-    };
-    let error = WireError::Header {
-        kind: Kind::ClientHello,
-        fault,
-    };
+    let fault = HeaderFault::UnknownCode { what: "element", code: 200 };
+    let error = WireError::Header { kind: Kind::ClientHello, fault };
     assert_eq!(decode(&forge(1, &header), &LIMITS), Err(error));
 }
 
@@ -238,13 +174,7 @@ fn forged_string_length_does_not_allocate_its_claim() {
     let mut header = header_of(&Head::ClientHello(client_hello()));
     header[4..12].copy_from_slice(&u64::MAX.to_le_bytes());
     let error = decode(&forge(1, &header), &LIMITS).unwrap_err();
-    assert_eq!(
-        error,
-        WireError::Header {
-            kind: Kind::ClientHello,
-            fault: HeaderFault::Long
-        }
-    );
+    assert_eq!(error, WireError::Header { kind: Kind::ClientHello, fault: HeaderFault::Long });
 }
 
 #[test]
@@ -252,13 +182,7 @@ fn forged_header_with_a_spare_byte_is_refused() {
     let mut header = header_of(&Head::ClientHello(client_hello()));
     header.push(0);
     let error = decode(&forge(1, &header), &LIMITS).unwrap_err();
-    assert_eq!(
-        error,
-        WireError::TrailingBytes {
-            part: "header",
-            extra: 1
-        }
-    );
+    assert_eq!(error, WireError::TrailingBytes { part: "header", extra: 1 });
 }
 
 fn field_of(head: Head) -> &'static str {
@@ -277,10 +201,7 @@ fn fields_out_of_bounds_are_named() {
     };
     assert_eq!(hello(|h| h.version_min = 2), "client_hello.version_min");
     assert_eq!(hello(|h| h.model.clear()), "client_hello.model");
-    assert_eq!(
-        hello(|h| h.model = "x".repeat(MAX_NAME + 1)),
-        "client_hello.model"
-    );
+    assert_eq!(hello(|h| h.model = "x".repeat(MAX_NAME + 1)), "client_hello.model");
     assert_eq!(hello(|h| h.model = "a\x1b[2J".into()), "client_hello.model");
 
     let hello = |change: fn(&mut ServerHello)| {
@@ -289,42 +210,18 @@ fn fields_out_of_bounds_are_named() {
         field_of(Head::ServerHello(hello))
     };
     assert_eq!(hello(|h| h.item_shape.clear()), "server_hello.item_shape");
-    assert_eq!(
-        hello(|h| h.item_shape = vec![1; 9]),
-        "server_hello.item_shape"
-    );
-    assert_eq!(
-        hello(|h| h.item_shape = vec![u32::MAX; 2]),
-        "server_hello.item_shape"
-    );
-    assert_eq!(
-        hello(|h| h.output_shape = vec![2, 0]),
-        "server_hello.output_shape"
-    );
+    assert_eq!(hello(|h| h.item_shape = vec![1; 9]), "server_hello.item_shape");
+    assert_eq!(hello(|h| h.item_shape = vec![u32::MAX; 2]), "server_hello.item_shape");
+    assert_eq!(hello(|h| h.output_shape = vec![2, 0]), "server_hello.output_shape");
     assert_eq!(hello(|h| h.max_batch = 65), "server_hello.max_batch");
     assert_eq!(hello(|h| h.item_bytes = 24), "server_hello.item_bytes");
-    assert_eq!(
-        hello(|h| h.notice = Some("x".repeat(MAX_NOTICE + 1))),
-        "server_hello.notice"
-    );
-    assert_eq!(
-        hello(|h| h.notice = Some("\x1b]0;title".into())),
-        "server_hello.notice"
-    );
+    assert_eq!(hello(|h| h.notice = Some("x".repeat(MAX_NOTICE + 1))), "server_hello.notice");
+    assert_eq!(hello(|h| h.notice = Some("\x1b]0;title".into())), "server_hello.notice");
 
-    let batch = |batch| {
-        Head::Request(RequestHead {
-            id: 1,
-            batch,
-            element: Element::F32,
-        })
-    };
+    let batch = |batch| Head::Request(RequestHead { id: 1, batch, element: Element::F32 });
     assert_eq!(field_of(batch(0)), "request.batch");
     assert_eq!(field_of(batch(65)), "request.batch");
-    let busy_with_logits = ReplyHead {
-        batch: 1,
-        ..reply(Status::Busy)
-    };
+    let busy_with_logits = ReplyHead { batch: 1, ..reply(Status::Busy) };
     assert_eq!(field_of(Head::Reply(busy_with_logits)), "reply.batch");
 }
 
@@ -352,10 +249,7 @@ fn versions_that_do_not_meet_settle_on_nothing() {
 #[test]
 fn alexnet_cut_has_the_length_of_the_papers() {
     assert_eq!(shape_len("shape", &[64, 27, 27]), Ok(46_656));
-    assert_eq!(
-        Layout::new(46_656, 16, Element::F32).unwrap().byte_len(),
-        2_985_984
-    );
+    assert_eq!(Layout::new(46_656, 16, Element::F32).unwrap().byte_len(), 2_985_984);
 }
 
 proptest! {

@@ -1,11 +1,6 @@
 //! Floats to payload and back: exact sizes, finite numbers, known error bounds.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests fail by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 use cleave_wire::{Element, Layout, WireError};
 use proptest::prelude::*;
@@ -17,35 +12,20 @@ fn layout(item_len: usize, batch: usize, element: Element) -> Layout {
 #[test]
 fn payload_sizes_are_exact() {
     let bytes = |element| layout(5, 3, element).byte_len();
-    assert_eq!(
-        [bytes(Element::F32), bytes(Element::F16), bytes(Element::U8)],
-        [60, 30, 39]
-    );
+    assert_eq!([bytes(Element::F32), bytes(Element::F16), bytes(Element::U8)], [60, 30, 39]);
 }
 
 #[test]
 fn impossible_layouts_are_refused() {
     for batch in [0, 65, usize::MAX] {
         let error = Layout::new(4, batch, Element::F32).unwrap_err();
-        assert!(
-            matches!(error, WireError::Field { field: "batch", .. }),
-            "{error}"
-        );
+        assert!(matches!(error, WireError::Field { field: "batch", .. }), "{error}");
     }
-    assert!(matches!(
-        Layout::new(0, 1, Element::U8),
-        Err(WireError::Field { .. })
-    ));
+    assert!(matches!(Layout::new(0, 1, Element::U8), Err(WireError::Field { .. })));
     for element in Element::ALL {
         for item_len in [usize::MAX, usize::MAX / 4, isize::MAX as usize / 4] {
             let error = Layout::new(item_len, 64, element).unwrap_err();
-            assert_eq!(
-                error,
-                WireError::Unaddressable {
-                    item_len,
-                    batch: 64
-                }
-            );
+            assert_eq!(error, WireError::Unaddressable { item_len, batch: 64 });
         }
     }
 }
@@ -56,21 +36,11 @@ fn wrong_number_of_values_or_bytes_is_refused() {
         let layout = layout(4, 2, element);
         let size = layout.byte_len();
         for got in [0, 7, 9] {
-            let error = WireError::TensorSize {
-                unit: "values",
-                expected: 8,
-                got,
-                batch: 2,
-            };
+            let error = WireError::TensorSize { unit: "values", expected: 8, got, batch: 2 };
             assert_eq!(layout.encode(&vec![0.0; got]), Err(error));
         }
         for got in [0, size - 1, size + 1] {
-            let error = WireError::TensorSize {
-                unit: "bytes",
-                expected: size,
-                got,
-                batch: 2,
-            };
+            let error = WireError::TensorSize { unit: "bytes", expected: size, got, batch: 2 };
             assert_eq!(layout.decode(&vec![0; got]), Err(error));
         }
     }
@@ -92,16 +62,10 @@ fn nan_and_infinity_are_refused_when_sending() {
 fn nan_and_infinity_are_refused_when_receiving() {
     let mut bytes = vec![0; 40];
     bytes[36..].copy_from_slice(&f32::NAN.to_le_bytes());
-    assert_eq!(
-        layout(5, 2, Element::F32).decode(&bytes),
-        Err(WireError::NotFinite { index: 9 })
-    );
+    assert_eq!(layout(5, 2, Element::F32).decode(&bytes), Err(WireError::NotFinite { index: 9 }));
     let mut bytes = vec![0; 20];
     bytes[2..4].copy_from_slice(&0x7C00u16.to_le_bytes()); // infinity in half precision
-    assert_eq!(
-        layout(5, 2, Element::F16).decode(&bytes),
-        Err(WireError::NotFinite { index: 1 })
-    );
+    assert_eq!(layout(5, 2, Element::F16).decode(&bytes), Err(WireError::NotFinite { index: 1 }));
 }
 
 #[test]
@@ -109,13 +73,7 @@ fn value_beyond_half_precision_is_refused() {
     let mut values = vec![0.5; 700];
     values[600] = -70_000.0;
     let error = layout(700, 1, Element::F16).encode(&values).unwrap_err();
-    assert_eq!(
-        error,
-        WireError::BeyondF16 {
-            index: 600,
-            value: -70_000.0
-        }
-    );
+    assert_eq!(error, WireError::BeyondF16 { index: 600, value: -70_000.0 });
     assert!(layout(1, 1, Element::F16).encode(&[65_504.0]).is_ok());
 }
 
@@ -136,10 +94,7 @@ fn unusable_scale_or_offset_is_refused() {
         bytes[9..13].copy_from_slice(&scale.to_le_bytes());
         bytes[13..17].copy_from_slice(&offset.to_le_bytes());
         let error = layout.decode(&bytes).unwrap_err();
-        assert!(
-            matches!(error, WireError::AffineRange { item: 1, .. }),
-            "{scale} {offset}"
-        );
+        assert!(matches!(error, WireError::AffineRange { item: 1, .. }), "{scale} {offset}");
     }
 }
 
@@ -148,10 +103,7 @@ fn each_u8_item_has_its_own_scale() {
     let values = [0.0, 1.0, 0.0, 1000.0];
     let layout = layout(2, 2, Element::U8);
     let back = layout.decode(&layout.encode(&values).unwrap()).unwrap();
-    assert!(
-        (back[1] - 1.0).abs() < 1e-6 && (back[3] - 1000.0).abs() < 1e-3,
-        "{back:?}"
-    );
+    assert!((back[1] - 1.0).abs() < 1e-6 && (back[3] - 1000.0).abs() < 1e-3, "{back:?}");
 }
 
 #[test]

@@ -15,7 +15,8 @@ use cleave_retrain::{
 };
 use cleave_transport::{Authority, Client, ClientConfig, ClientTls, Server, ServerConfig, ServerTls, Service};
 use rand::SeedableRng;
-use rand::rngs::{StdRng, SysRng};
+use rand::rngs::SysRng;
+use rand_chacha::ChaCha20Rng;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -71,7 +72,8 @@ impl Demo {
         let began = Instant::now();
         let (data, preparation, stage, card) = self.prepare()?;
         let base = self.train_base(&stage, &card)?;
-        let retrained = (0..=4).map(|preserved| self.retrain(&stage, &base.network, preserved)).collect::<Result<Vec<_>, _>>()?;
+        let retrained =
+            (0..=4).map(|preserved| self.retrain(&stage, &base.network, preserved)).collect::<Result<Vec<_>, _>>()?;
         let best = retrained.iter().max_by(|a, b| a.row.average_accuracy.total_cmp(&b.row.average_accuracy));
         let Some(best) = best else { return Ok(()) };
         let mut report = DemoReport { data: self.describe(&data), ..DemoReport::default() };
@@ -85,14 +87,19 @@ impl Demo {
     }
 
     fn describe(&self, data: &Dataset) -> String {
-        let from = if self.data.as_os_str() == "builtin" { "drawn shapes".to_owned() } else { self.data.display().to_string() };
+        let from = if self.data.as_os_str() == "builtin" {
+            "drawn shapes".to_owned()
+        } else {
+            self.data.display().to_string()
+        };
         format!("Images: {from}, {} to train on, classes {}", data.len(), data.classes().join(", "))
     }
 
     fn prepare(&self) -> Result<(Dataset, Preparation, Stage, ModelCard), Failure> {
         let options = DataOptions { data: self.data.clone(), classes: None, limit: None, strict: false };
         let train = open_dataset(&options, Some("train"))?;
-        let split = validation_split(&options, &train).ok_or_else(|| Failure::NoValidation { path: self.data.clone() })?;
+        let split =
+            validation_split(&options, &train).ok_or_else(|| Failure::NoValidation { path: self.data.clone() })?;
         let preparation = measured_preparation(&options, SIDE, 3, self.seed)?;
         let settings = TrainSettings {
             steps: self.steps,
@@ -103,19 +110,34 @@ impl Demo {
             log_every: (self.steps / 30).max(1),
             ..TrainSettings::default()
         };
-        let loading = LoadOptions { drop_last: true, augmentation: Some(settings.augmentation), ..LoadOptions::training(settings.batch, self.seed) };
+        let loading = LoadOptions {
+            drop_last: true,
+            augmentation: Some(settings.augmentation),
+            ..LoadOptions::training(settings.batch, self.seed)
+        };
         let classes = train.classes().to_vec();
-        let architecture = AlexNet { size: SIDE, classes: classes.len(), divisor: self.divisor, channels: 3 }.architecture()?;
+        let architecture =
+            AlexNet { size: SIDE, classes: classes.len(), divisor: self.divisor, channels: 3 }.architecture()?;
         let digits: Vec<_> = (0..classes.len().min(10)).collect();
         let stage = Stage {
             train: Loader::new(train.clone(), preparation.clone(), loading)?,
-            validation: Loader::new(open_dataset(&options, Some(split))?, preparation.clone(), LoadOptions::evaluation(EVALUATION_BATCH))?,
+            validation: Loader::new(
+                open_dataset(&options, Some(split))?,
+                preparation.clone(),
+                LoadOptions::evaluation(EVALUATION_BATCH),
+            )?,
             settings,
             glyphs: Glyphs::drawn(self.seed, &digits, 200)?,
             stop: interrupt_flag()?,
         };
         let header = Header::of(Role::Whole);
-        let card = ModelCard { header, architecture, classes, preparation: preparation.clone(), training: Training::default() };
+        let card = ModelCard {
+            header,
+            architecture,
+            classes,
+            preparation: preparation.clone(),
+            training: Training::default(),
+        };
         Ok((train, preparation, stage, card))
     }
 
@@ -134,15 +156,24 @@ impl Demo {
         self.train(stage, &network, preserved, Some(source), &format!("N = {preserved}"))
     }
 
-    fn train(&self, stage: &Stage, network: &Network, preserved: usize, source: Option<SignalSource>, name: &str) -> Result<Trained, Failure> {
-        let mut trainer = Trainer::new(network, preserved, source.clone(), stage.train.clone(), None, stage.settings.clone())?;
+    fn train(
+        &self,
+        stage: &Stage,
+        network: &Network,
+        preserved: usize,
+        source: Option<SignalSource>,
+        name: &str,
+    ) -> Result<Trained, Failure> {
+        let mut trainer =
+            Trainer::new(network, preserved, source.clone(), stage.train.clone(), None, stage.settings.clone())?;
         let mut watch = Watch::new(name, stage.settings.steps, None, Arc::clone(&stage.stop))?;
         if trainer.run(None, &mut watch)? == Outcome::Interrupted {
             return Err(Failure::DemoInterrupted);
         }
         watch.finish();
         let network = trainer.network()?;
-        let evaluation = evaluate(&network, source.as_ref(), &stage.validation, if source.is_some() { 3 } else { 1 }, self.seed)?;
+        let evaluation =
+            evaluate(&network, source.as_ref(), &stage.validation, if source.is_some() { 3 } else { 1 }, self.seed)?;
         let row = Row {
             name: name.to_owned(),
             average_accuracy: average_accuracy(&evaluation, 1000, 100, self.seed),
@@ -155,21 +186,44 @@ impl Demo {
         Ok(Trained { network, preserved, row })
     }
 
-    fn cut_and_serve(&self, stage: &Stage, best: &Trained, mut card: ModelCard, preparation: &Preparation, report: &mut DemoReport) -> Result<(), Failure> {
+    fn cut_and_serve(
+        &self,
+        stage: &Stage,
+        best: &Trained,
+        mut card: ModelCard,
+        preparation: &Preparation,
+        report: &mut DemoReport,
+    ) -> Result<(), Failure> {
         card.architecture = best.network.architecture().clone();
-        let model = Checkpoint { card, network: best.network.clone(), glyphs: Some(stage.glyphs.subset(64, self.seed)?) };
+        let model =
+            Checkpoint { card, network: best.network.clone(), glyphs: Some(stage.glyphs.subset(64, self.seed)?) };
         let folder = tempfile::tempdir()?;
         let (front, back) = (folder.path().join("front.safetensors"), folder.path().join("back.safetensors"));
         report.cut = write_first_that_passes(&model, best.preserved + 1, &front, &back, &mut report.check)?;
-        tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(self.over_the_wire(stage, &front, &back, preparation, report))
+        tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(self.over_the_wire(
+            stage,
+            &front,
+            &back,
+            preparation,
+            report,
+        ))
     }
 
-    async fn over_the_wire(&self, stage: &Stage, front: &Path, back: &Path, preparation: &Preparation, report: &mut DemoReport) -> Result<(), Failure> {
+    async fn over_the_wire(
+        &self,
+        stage: &Stage,
+        front: &Path,
+        back: &Path,
+        preparation: &Preparation,
+        report: &mut DemoReport,
+    ) -> Result<(), Failure> {
         let (front, back) = (FrontHalf::load(front, &device()?)?, BackHalf::load(back, &device()?)?);
-        let service = BackService::new(back).map(Arc::new).ok_or_else(|| Failure::PairHash { path: self.out.clone() })?;
+        let service =
+            BackService::new(back).map(Arc::new).ok_or_else(|| Failure::PairHash { path: self.out.clone() })?;
         let authority = Authority::make(1)?;
         let tls = ServerTls::new(authority.issue_server(&["localhost".to_owned()], 1)?, authority.trust());
-        let services: Vec<(String, Arc<dyn Service>)> = vec![(MODEL.to_owned(), Arc::clone(&service) as Arc<dyn Service>)];
+        let services: Vec<(String, Arc<dyn Service>)> =
+            vec![(MODEL.to_owned(), Arc::clone(&service) as Arc<dyn Service>)];
         let server = Server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), tls, services, ServerConfig::default())?;
         let address = server.local_addr()?;
         let (done, finished) = tokio::sync::oneshot::channel::<()>();
@@ -178,7 +232,8 @@ impl Demo {
         let config = ClientConfig { expected_pair_hash: front.manifest().terms.pair_hash(), ..ClientConfig::default() };
         let client = Client::connect(address, "localhost", tls, MODEL, config).await?;
         eprintln!("server and client on {address}, batches of 1 of at most {MAX_BATCH}");
-        let mut rng = StdRng::try_from_rng(&mut SysRng).map_err(|error| Failure::Randomness { reason: error.to_string() })?;
+        let mut rng = ChaCha20Rng::try_from_rng(&mut SysRng)
+            .map_err(|error| Failure::Randomness { reason: error.to_string() })?;
         let unseen = stage.validation.dataset();
         for index in 0..REQUESTS.min(unseen.len()) {
             let index = index * unseen.len() / REQUESTS.max(1) + index % unseen.classes().len();
@@ -210,7 +265,13 @@ fn device() -> Result<Device, Failure> {
 }
 
 /// Releases at the first cut from layer `first` on that passes the gate, and says what happened.
-fn write_first_that_passes(model: &Checkpoint, first: usize, front: &Path, back: &Path, check: &mut String) -> Result<String, Failure> {
+fn write_first_that_passes(
+    model: &Checkpoint,
+    first: usize,
+    front: &Path,
+    back: &Path,
+    check: &mut String,
+) -> Result<String, Failure> {
     let mut story = String::new();
     let mut at = Cut::after(first);
     loop {
@@ -236,7 +297,11 @@ fn write_first_that_passes(model: &Checkpoint, first: usize, front: &Path, back:
 impl std::fmt::Display for DemoReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(f, "{}\n", self.data)?;
-        writeln!(f, "{:8} {:>16} {:>20} {:>6} {:>8}", "network", "average accuracy", "masked label is true", "steps", "seconds")?;
+        writeln!(
+            f,
+            "{:8} {:>16} {:>20} {:>6} {:>8}",
+            "network", "average accuracy", "masked label is true", "steps", "seconds"
+        )?;
         for Row { name, average_accuracy, masked_matches, steps, seconds, .. } in &self.rows {
             let (accuracy, masked) = (100.0 * average_accuracy, 100.0 * masked_matches);
             writeln!(f, "{name:8} {accuracy:14.2} % {masked:18.1} % {steps:6} {seconds:8.1}")?;

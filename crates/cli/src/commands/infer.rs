@@ -11,7 +11,8 @@ use cleave_transport::{Client, ClientConfig, ClientTls, Identity, Trust, client_
 use cleave_wire::Element;
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::SeedableRng;
-use rand::rngs::{StdRng, SysRng};
+use rand::rngs::SysRng;
+use rand_chacha::ChaCha20Rng;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -94,7 +95,14 @@ impl std::fmt::Display for Labels {
         for Label { name, label, probability, .. } in &self.labels {
             writeln!(f, "{name}\t{label}\t{probability:.4}")?;
         }
-        write!(f, "{} images, {} left out, {} bytes sent, {:.1} ms a request", self.labels.len(), self.left_out.len(), self.bytes_sent, self.mean_milliseconds_a_request)?;
+        write!(
+            f,
+            "{} images, {} left out, {} bytes sent, {:.1} ms a request",
+            self.labels.len(),
+            self.left_out.len(),
+            self.bytes_sent,
+            self.mean_milliseconds_a_request
+        )?;
         if let Some(accuracy) = self.accuracy {
             write!(f, ", {:.2} % right", 100.0 * accuracy)?;
         }
@@ -123,8 +131,9 @@ enum Set {
 impl Infer {
     /// Runs the command.
     pub fn run(&self, output: &Output) -> Result<(), Failure> {
-        let front = FrontHalf::load(&self.front, &self.device.open()?)?;
-        let whole = self.compare_whole.as_ref().map(|path| Checkpoint::load(path, &self.device.open()?)).transpose()?;
+        let device = self.device.open()?;
+        let front = FrontHalf::load(&self.front, &device)?;
+        let whole = self.compare_whole.as_ref().map(|path| Checkpoint::load(path, &device)).transpose()?;
         let (sets, entries) = self.entries()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let labels = runtime.block_on(self.label(&front, whole.as_ref(), &sets, &entries))?;
@@ -141,12 +150,22 @@ impl Infer {
             match Dataset::open(path, &OpenOptions { strict: self.strict, ..OpenOptions::default() }) {
                 Ok(data) if !path.is_file() || path.extension().is_some_and(|end| end == "tar" || end == "gz") => {
                     let class = |index| data.label(index).map(|label| data.classes()[label].clone());
-                    entries.extend((0..data.len()).map(|index| Entry { name: data.name(index), class: class(index), set, index }));
+                    entries.extend((0..data.len()).map(|index| Entry {
+                        name: data.name(index),
+                        class: class(index),
+                        set,
+                        index,
+                    }));
                     sets.push(Set::Labelled(data));
                 }
                 _ => {
                     let images = Images::open(path)?;
-                    entries.extend((0..images.len()).map(|index| Entry { name: images.name(index), class: None, set, index }));
+                    entries.extend((0..images.len()).map(|index| Entry {
+                        name: images.name(index),
+                        class: None,
+                        set,
+                        index,
+                    }));
                     sets.push(Set::Plain(images));
                 }
             }
@@ -154,12 +173,30 @@ impl Infer {
         Ok((sets, entries))
     }
 
-    async fn label(&self, front: &FrontHalf, whole: Option<&Checkpoint>, sets: &[Set], entries: &[Entry]) -> Result<Labels, Failure> {
+    async fn label(
+        &self,
+        front: &FrontHalf,
+        whole: Option<&Checkpoint>,
+        sets: &[Set],
+        entries: &[Entry],
+    ) -> Result<Labels, Failure> {
         let client = self.connect(front).await?;
-        let mut rng = StdRng::try_from_rng(&mut SysRng).map_err(|error| Failure::Randomness { reason: error.to_string() })?;
+        let mut rng = ChaCha20Rng::try_from_rng(&mut SysRng)
+            .map_err(|error| Failure::Randomness { reason: error.to_string() })?;
         let bar = ProgressBar::new(entries.len() as u64);
-        bar.set_style(ProgressStyle::with_template("{bar:24} {pos}/{len} images {eta} left").unwrap_or_else(|_| ProgressStyle::default_bar()));
-        let mut all = Labels { labels: vec![], left_out: vec![], bytes_sent: 0, bytes_received: 0, mean_milliseconds_a_request: 0.0, accuracy: None, differs_from_whole: whole.map(|_| 0) };
+        bar.set_style(
+            ProgressStyle::with_template("{bar:24} {pos}/{len} images {eta} left")
+                .unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
+        let mut all = Labels {
+            labels: vec![],
+            left_out: vec![],
+            bytes_sent: 0,
+            bytes_received: 0,
+            mean_milliseconds_a_request: 0.0,
+            accuracy: None,
+            differs_from_whole: whole.map(|_| 0),
+        };
         let (mut requests, mut milliseconds) = (0u32, 0.0);
         for chunk in entries.chunks(usize::from(self.batch)) {
             let (kept, images) = self.prepare(front, sets, chunk, &mut all.left_out)?;
@@ -178,7 +215,11 @@ impl Infer {
             if let (Some(whole), Some(rng)) = (whole, &mut compared) {
                 let planes = front.planes(&signals, rng)?;
                 let scores = whole.network.infer(images, planes, kept.len())?;
-                let differing = answers(front, &kept, &scores, &signals).iter().zip(&labels).filter(|(a, b)| a.label != b.label).count();
+                let differing = answers(front, &kept, &scores, &signals)
+                    .iter()
+                    .zip(&labels)
+                    .filter(|(a, b)| a.label != b.label)
+                    .count();
                 all.differs_from_whole = all.differs_from_whole.map(|count| count + differing);
             }
             all.labels.extend(labels);
@@ -195,8 +236,13 @@ impl Infer {
         let file = |name: String| self.keys.join(name);
         let identity = Identity::load(&file(format!("{stem}.pem")), &file(format!("{stem}-key.pem")))?;
         let tls = ClientTls::new(identity, Trust::load(&file("ca.pem".into()))?);
-        let resolved = tokio::net::lookup_host(&self.connect).await.map_err(|source| Failure::Address { address: self.connect.clone(), source })?;
-        let address = resolved.into_iter().next().ok_or_else(|| Failure::Address { address: self.connect.clone(), source: std::io::ErrorKind::NotFound.into() })?;
+        let resolved = tokio::net::lookup_host(&self.connect)
+            .await
+            .map_err(|source| Failure::Address { address: self.connect.clone(), source })?;
+        let address = resolved.into_iter().next().ok_or_else(|| Failure::Address {
+            address: self.connect.clone(),
+            source: std::io::ErrorKind::NotFound.into(),
+        })?;
         let host = self.connect.rsplit_once(':').map_or(self.connect.as_str(), |(host, _)| host);
         let name = self.server_name.as_deref().unwrap_or(host).trim_matches(['[', ']']);
         let element = match self.element {
@@ -214,7 +260,13 @@ impl Infer {
     }
 
     /// Prepared images of a chunk; broken ones are named and left out.
-    fn prepare<'a>(&self, front: &FrontHalf, sets: &[Set], chunk: &'a [Entry], left_out: &mut Vec<String>) -> Result<(Vec<&'a Entry>, Vec<f32>), Failure> {
+    fn prepare<'a>(
+        &self,
+        front: &FrontHalf,
+        sets: &[Set],
+        chunk: &'a [Entry],
+        left_out: &mut Vec<String>,
+    ) -> Result<(Vec<&'a Entry>, Vec<f32>), Failure> {
         let (mut kept, mut images) = (Vec::new(), Vec::new());
         for entry in chunk {
             let pixels = match &sets[entry.set] {
@@ -251,7 +303,8 @@ fn answers(front: &FrontHalf, entries: &[&Entry], scores: &[f32], signals: &[usi
 
 /// Share of right labels, where the images' own classes are those of the network.
 fn accuracy(labels: &[Label], classes: &[String]) -> Option<f64> {
-    let known: Vec<_> = labels.iter().filter(|label| label.truth.as_ref().is_some_and(|truth| classes.contains(truth))).collect();
+    let known: Vec<_> =
+        labels.iter().filter(|label| label.truth.as_ref().is_some_and(|truth| classes.contains(truth))).collect();
     let right = known.iter().filter(|label| label.truth.as_ref() == Some(&label.label)).count();
     (!known.is_empty()).then(|| right as f64 / known.len() as f64)
 }
@@ -277,5 +330,9 @@ fn render(path: &Path, labels: &Labels) -> Result<String, Failure> {
 
 /// A field of a CSV file (RFC 4180).
 fn quoted(field: &str) -> String {
-    if field.contains([',', '"', '\n', '\r']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field.to_owned() }
+    if field.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field.to_owned()
+    }
 }

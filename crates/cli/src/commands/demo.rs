@@ -29,9 +29,12 @@ pub struct Demo {
     /// Labelled images of your own, with a train and a val or test split, instead of the built-in ones
     #[arg(long, default_value = "builtin")]
     data: PathBuf,
-    /// Steps of base training; each retraining takes as many
-    #[arg(long, default_value_t = 900)]
+    /// Steps of training from scratch: the base network, and N = 0
+    #[arg(long, default_value_t = 1600)]
     steps: usize,
+    /// Steps of each retraining that starts from the base network
+    #[arg(long, default_value_t = 900)]
+    retrain_steps: usize,
     /// Divide AlexNet's widths by this
     #[arg(long, default_value_t = 4)]
     divisor: usize,
@@ -106,8 +109,9 @@ impl Demo {
             learning_rate: 0.01,
             batch: 16,
             seed: self.seed,
+            weight_decay: 0.0, // these runs are too short to overfit, and decay holds a narrow network on its plateau
             augmentation: Augmentation::shift_and_flip(3),
-            log_every: (self.steps / 30).max(1),
+            log_every: (self.retrain_steps / 30).max(1),
             ..TrainSettings::default()
         };
         let loading = LoadOptions {
@@ -164,9 +168,10 @@ impl Demo {
         source: Option<SignalSource>,
         name: &str,
     ) -> Result<Trained, Failure> {
-        let mut trainer =
-            Trainer::new(network, preserved, source.clone(), stage.train.clone(), None, stage.settings.clone())?;
-        let mut watch = Watch::new(name, stage.settings.steps, None, Arc::clone(&stage.stop))?;
+        let steps = if preserved == 0 { self.steps } else { self.retrain_steps };
+        let settings = TrainSettings { steps, ..stage.settings.clone() };
+        let mut trainer = Trainer::new(network, preserved, source.clone(), stage.train.clone(), None, settings)?;
+        let mut watch = Watch::new(name, steps, None, Arc::clone(&stage.stop))?;
         if trainer.run(None, &mut watch)? == Outcome::Interrupted {
             return Err(Failure::DemoInterrupted);
         }
@@ -178,7 +183,7 @@ impl Demo {
             name: name.to_owned(),
             average_accuracy: average_accuracy(&evaluation, 1000, 100, self.seed),
             masked_matches: evaluation.masked_matches,
-            steps: stage.settings.steps,
+            steps,
             seconds: watch.measurements.last().map_or(0.0, |last| last.seconds),
             curve: watch.measurements.iter().map(|point| (point.step, point.train_accuracy)).collect(),
         };

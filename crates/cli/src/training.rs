@@ -175,11 +175,10 @@ impl Observer for Watch {
             "loss {loss:.3} acc {:.1} %{tested} {images_per_second:.0} img/s",
             100.0 * train_accuracy
         ));
-        if let (Some(log), Ok(line)) = (&mut self.log, serde_json::to_string(measurement)) {
-            if let Err(error) = writeln!(log, "{line}") {
-                self.bar.println(format!("warning: the log cannot be written: {error}"));
-                self.log = None;
-            }
+        let line = serde_json::to_string(measurement).unwrap_or_default();
+        if let Some(Err(error)) = self.log.as_mut().map(|log| writeln!(log, "{line}")) {
+            self.bar.println(format!("warning: the log cannot be written: {error}"));
+            self.log = None;
         }
         self.measurements.push(measurement.clone());
     }

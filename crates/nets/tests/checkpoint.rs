@@ -1,5 +1,7 @@
 //! Model files: what is written is read back, what is damaged is an error, what fails leaves the old file.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+
 use cleave_data::{Glyphs, Preparation};
 use cleave_nets::{
     AlexNet, Checkpoint, Device, Error, Header, ModelCard, Network, Role, SignalKind, SignalSpec, Training, device,

@@ -1,5 +1,7 @@
 //! Import of PyTorch weights against PyTorch's own logits (fixture: experiments/import-reference/make.py).
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+
 use cleave_nets::{AlexNet, Architecture, Device, Error, KeyMapping, device, import_network};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! Cuts compose exactly, the gate holds, and files say what they are.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+
 use cleave_data::{Glyphs, Preparation};
 use cleave_leakage::Effort;
 use cleave_nets::{

@@ -1,5 +1,7 @@
 //! Training on the built-in images: it learns, it resumes exactly, it leaves frozen layers alone.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+
 use cleave_data::{Augmentation, Glyphs, LoadOptions, Loader, Preparation, Shapes};
 use cleave_nets::{AlexNet, HostTensor, Network, SignalForm, SignalKind, device};
 use cleave_retrain::{

@@ -1,5 +1,7 @@
 //! Sessions over real sockets: what works, what is refused, and what the server survives.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+
 use cleave_transport::{
     Authority, CertificateFault, Client, ClientConfig, ClientTls, Reply, Request, Server, ServerConfig, ServerTls,
     Service, ServiceError, ServiceInfo, Statistics, TransportError,

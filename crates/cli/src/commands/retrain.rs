@@ -49,7 +49,7 @@ pub struct SignalOptions {
     #[arg(long, default_value_t = 1.0)]
     pub new_weights: f32,
     /// Share of the steps over which signals come in gradually; 0 for all from the start
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.5)]
     pub curriculum: f32,
     #[command(flatten)]
     pub glyphs: GlyphOptions,

@@ -1,0 +1,204 @@
+//! The command as a user runs it: the whole path, and what rubbish brings.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+fn cleave(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_cleave")).args(arguments).current_dir(folder).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Runs a command that must succeed; its standard output.
+fn good(folder: &Path, arguments: &[&str]) -> String {
+    let output = cleave(folder, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Runs a command that must fail with `code`, an error and a hint, and without a panic; its standard error.
+fn bad(folder: &Path, code: i32, arguments: &[&str]) -> String {
+    let output = cleave(folder, arguments);
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {error}");
+    assert!(error.contains("error: ") && !error.contains("panicked"), "{arguments:?}: {error}");
+    assert!(code == 2 || error.contains("hint: "), "{arguments:?}: {error}");
+    error
+}
+
+const TINY: [&str; 8] = ["--data", "builtin", "--limit", "20", "--steps", "4", "--batch", "4"];
+
+fn train(folder: &Path) {
+    good(folder, &[&["train", "--size", "64", "--divisor", "16", "--out", "base.safetensors"][..], &TINY].concat());
+}
+
+fn retrain(folder: &Path) {
+    let arguments = ["retrain", "base.safetensors", "--preserve", "1", "--out", "split.safetensors"];
+    good(folder, &[&arguments[..], &TINY].concat());
+}
+
+fn cut(folder: &Path) {
+    let arguments = ["cut", "split.safetensors", "--cut", "2", "--name", "shapes"];
+    good(folder, &[&arguments[..], &["--out-front", "front.safetensors", "--out-back", "back.safetensors"]].concat());
+}
+
+/// A server that is killed with the test.
+struct Serving(Child, String);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+fn serve(folder: &Path, back: &str) -> Serving {
+    let arguments = ["serve", "--back", back, "--keys", "keys", "--listen", "127.0.0.1:0"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cleave"));
+    let mut child =
+        command.args(arguments).current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.split_whitespace().nth(2).unwrap().to_owned();
+    Serving(child, address)
+}
+
+/// A folder of PNG images, a subfolder a class.
+fn images(folder: &Path) {
+    let data = cleave_data::Shapes::new(2, 64, 9).unwrap().dataset("val", 40);
+    for index in 0..40 {
+        let class = folder.join("images").join(&data.classes()[data.label(index).unwrap()]);
+        std::fs::create_dir_all(&class).unwrap();
+        data.decode(index).unwrap().save_png(class.join(format!("{index}.png"))).unwrap();
+    }
+}
+
+#[test]
+fn a_stranger_goes_the_whole_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    train(folder);
+    retrain(folder);
+    let accuracy =
+        good(folder, &["--json", "eval", "split.safetensors", "--data", "builtin", "--passes", "1", "--limit", "10"]);
+    let accuracy: serde_json::Value = serde_json::from_str(&accuracy).unwrap();
+    assert_eq!(accuracy["images"], 20);
+    assert!(good(folder, &["check", "split.safetensors", "--cut", "2"]).contains("Verdict: passes"));
+    cut(folder);
+    for (file, word) in [("base", "a whole network"), ("front", "the front half"), ("back", "the back half")] {
+        assert!(good(folder, &["inspect", &format!("{file}.safetensors")]).contains(word));
+    }
+    good(folder, &["keys", "--out", "keys", "--client", "alice"]);
+    images(folder);
+    let server = serve(folder, "back.safetensors");
+    let base = ["infer", "images", "--front", "front.safetensors", "--keys", "keys", "--client", "alice", "--json"];
+    let base = [&base[..], &["--connect", &server.1, "--compare-whole", "split.safetensors"]].concat();
+    for element in ["f32", "f16", "u8"] {
+        let arguments = [&base[..], &["--element", element, "--out", "labels.csv"]].concat();
+        let answer: serde_json::Value = serde_json::from_str(&good(folder, &arguments)).unwrap();
+        assert_eq!(answer["labels"].as_array().unwrap().len(), 40);
+        assert!(element != "f32" || answer["differs_from_whole"] == 0, "{answer}");
+        assert_eq!(std::fs::read_to_string(folder.join("labels.csv")).unwrap().lines().count(), 41);
+    }
+    let stranger = [&base[..7], &["bob", "--connect", &server.1]].concat();
+    bad(folder, 5, &stranger);
+}
+
+#[test]
+fn the_gate_stops_a_leaking_cut_and_lets_it_through_with_a_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    good(folder, &[&["train", "--size", "64", "--out", "base.safetensors", "--divisor", "1"][..], &TINY].concat());
+    assert!(good_or_leak(folder, &["check", "base.safetensors", "--cut", "1:linear"]).contains("leaks"));
+    let cut = ["cut", "base.safetensors", "--cut", "1:linear", "--out-front", "f", "--out-back", "b"];
+    bad(folder, 4, &cut);
+    assert!(!folder.join("f").exists() && !folder.join("b").exists());
+    assert!(
+        good(folder, &[&cut[..], &["--accept-leak", "a test of the gate"]].concat()).contains("a test of the gate")
+    );
+    assert!(good(folder, &["inspect", "f"]).contains("a test of the gate"));
+}
+
+fn good_or_leak(folder: &Path, arguments: &[&str]) -> String {
+    let output = cleave(folder, arguments);
+    assert_eq!(output.status.code(), Some(4), "{}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+#[test]
+fn rubbish_brings_an_error_and_a_hint() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("rubbish.safetensors"), b"not a model at all").unwrap();
+    std::fs::write(folder.join("rubbish.toml"), b"[train\nx").unwrap();
+    std::fs::create_dir(folder.join("empty")).unwrap();
+    for file in ["missing.safetensors", "rubbish.safetensors"] {
+        bad(folder, 3, &["inspect", file]);
+        bad(folder, 3, &["check", file, "--cut", "1"]);
+        bad(folder, 3, &["eval", file, "--data", "builtin"]);
+        bad(folder, 3, &["import", file, "--classes", "a,b", "--size", "64", "--out", "x.safetensors"]);
+    }
+    bad(folder, 3, &["train", "--data", "missing", "--out", "x.safetensors"]);
+    bad(folder, 3, &["train", "--data", "empty", "--out", "x.safetensors"]);
+    bad(folder, 2, &["train", "--data", "builtin", "--size", "8", "--out", "x.safetensors"]);
+    bad(folder, 2, &["train", "--data", "builtin", "--size", "64", "--device", "abacus", "--out", "x.safetensors"]);
+    bad(folder, 2, &["--config", "rubbish.toml", "train", "--data", "builtin", "--out", "x.safetensors"]);
+    bad(folder, 2, &["check", "rubbish.safetensors", "--cut", "first"]);
+    assert!(!folder.join("x.safetensors").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk_leaves_the_old_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    train(folder);
+    let before = std::fs::read(folder.join("base.safetensors")).unwrap();
+    // A limit on the size of files stands in for a full disk: the write fails with an error of the system.
+    let arguments =
+        "train --size 64 --divisor 16 --out base.safetensors --seed 5 --data builtin --limit 20 --steps 4 --batch 4";
+    let script = format!("trap '' XFSZ; ulimit -f 8; exec {} {arguments}", env!("CARGO_BIN_EXE_cleave"));
+    let output = Command::new("sh").args(["-c", &script]).current_dir(folder).output().unwrap();
+    assert!(!output.status.success());
+    assert!(text(&output.stderr).contains("cannot write"), "{}", text(&output.stderr));
+    assert_eq!(std::fs::read(folder.join("base.safetensors")).unwrap(), before);
+}
+
+#[test]
+fn options_from_a_file_lose_against_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = "[train]\ndata = 'builtin'\nlimit = 20\nsize = 64\ndivisor = 16\nbatch = 4\nsteps = 9\n";
+    std::fs::write(folder.path().join("cleave.toml"), config).unwrap();
+    let out =
+        good(folder.path(), &["--json", "--config", "cleave.toml", "train", "--steps", "3", "--out", "m.safetensors"]);
+    let out: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(out["last"]["step"], 3);
+}
+
+#[test]
+fn every_command_explains_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let commands = [
+        "demo",
+        "train",
+        "import",
+        "retrain",
+        "eval",
+        "check",
+        "cut",
+        "inspect",
+        "keys",
+        "serve",
+        "infer",
+        "completions",
+    ];
+    for command in commands {
+        assert!(good(folder.path(), &[command, "--help"]).contains("Usage:"), "{command}");
+    }
+    assert!(good(folder.path(), &["completions", "bash"]).contains("cleave"));
+}

@@ -127,12 +127,13 @@ impl Failure {
             Self::Data(_)
             | Self::File { .. }
             | Self::NoValidation { .. }
-            | Self::Partition(Part::Damaged { .. } | Part::Exists { .. }) => 3,
+            | Self::Partition(Part::Damaged { .. } | Part::Contradiction { .. } | Part::Exists { .. }) => 3,
             Self::Network(net)
             | Self::Partition(Part::Network(net))
             | Self::Training(cleave_retrain::Error::Network(net)) => match net {
                 Net::Io { .. }
                 | Net::Format { .. }
+                | Net::Damaged { .. }
                 | Net::Version { .. }
                 | Net::NotFinite { .. }
                 | Net::Keys { .. }
@@ -146,7 +147,9 @@ impl Failure {
             },
             Self::Training(cleave_retrain::Error::Data(_)) => 3,
             Self::Transport(cleave_transport::TransportError::Busy { .. }) => 6,
-            Self::Transport(_) | Self::Address { .. } => 5,
+            Self::Transport(_)
+            | Self::Address { .. }
+            | Self::Partition(Part::Signal(cleave_retrain::Error::Scores { .. })) => 5,
             Self::Interrupted { .. } | Self::DemoInterrupted => 130,
             Self::Toml { .. } | Self::NothingToResume { .. } | Self::UnfinishedRun { .. } | Self::Partition(_) => 2,
             Self::Training(cleave_retrain::Error::Setting { .. } | cleave_retrain::Error::Classes { .. }) => 2,
@@ -167,7 +170,8 @@ impl Failure {
             Self::Data(_) | Self::Training(cleave_retrain::Error::Data(_)) => {
                 "`cleave help train` lists the layouts that can be read"
             }
-            Self::Network(_) | Self::Partition(Part::Network(_) | Part::Damaged { .. }) => {
+            Self::Network(_)
+            | Self::Partition(Part::Network(_) | Part::Damaged { .. } | Part::Contradiction { .. }) => {
                 "`cleave inspect FILE` says what a model file is"
             }
             Self::Transport(_) | Self::Address { .. } => {

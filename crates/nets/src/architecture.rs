@@ -4,6 +4,12 @@ use crate::{Error, SignalSpec};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
+/// The most values that one sample or one tensor of weights may have: 8 GiB of f32. A file that asks for more is damaged.
+const MAX_VALUES: usize = 1 << 31;
+
+/// The largest side, stride and padding of a window, in pixels.
+const MAX_SIDE: usize = 1 << 16;
+
 /// The shape of one sample: channels, height, width. A vector of `n` features is `[n, 1, 1]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Shape {
@@ -26,9 +32,9 @@ impl Shape {
         Self::new(features, 1, 1)
     }
 
-    /// Values in one sample.
+    /// Values in one sample; `usize::MAX` where they are more than can be counted.
     pub const fn values(&self) -> usize {
-        self.channels * self.height * self.width
+        self.channels.saturating_mul(self.height).saturating_mul(self.width)
     }
 
     /// `[channels, height, width]`.
@@ -64,13 +70,19 @@ impl Window {
         Self { size: [size; 2], stride: [stride; 2], padding: [padding; 2] }
     }
 
-    /// Output rows and columns over `input` rows and columns; `None` where nothing fits.
-    fn output(&self, input: [usize; 2]) -> Option<[usize; 2]> {
-        let side = |axis: usize| {
-            let room = (input[axis] + 2 * self.padding[axis]).checked_sub(self.size[axis])?;
-            Some(room.checked_div(self.stride[axis])? + 1)
-        };
+    /// Output rows and columns over `padded` rows and columns; `None` where nothing fits.
+    fn output(&self, padded: [usize; 2]) -> Option<[usize; 2]> {
+        let side = |axis: usize| Some(padded[axis].checked_sub(self.size[axis])?.checked_div(self.stride[axis])? + 1);
         (self.size[0] > 0 && self.size[1] > 0).then_some([side(0)?, side(1)?])
+    }
+
+    /// `input` rows and columns with the padding on both sides.
+    fn padded(&self, input: [usize; 2]) -> [usize; 2] {
+        [0, 1].map(|axis| input[axis].saturating_add(self.padding[axis].saturating_mul(2)))
+    }
+
+    fn is_too_large(&self) -> bool {
+        [self.size, self.stride, self.padding].iter().flatten().any(|&pixels| pixels > MAX_SIDE)
     }
 }
 
@@ -139,17 +151,25 @@ impl Layer {
     /// # Errors
     /// The reason, in words, when the layer cannot take `input`.
     pub(crate) fn output(&self, input: Shape) -> Result<Shape, String> {
+        let output = self.unbounded_output(input)?;
+        bounded(&output.dims(), "makes")?;
+        Ok(output)
+    }
+
+    fn unbounded_output(&self, input: Shape) -> Result<Shape, String> {
         match self {
             Self::Conv2d { filters, window, groups } => conv_output(input, *filters, window, *groups),
-            Self::Linear { features } if input.is_vector() => nonzero(*features, "features").map(Shape::vector),
-            Self::Linear { .. } => Err(format!("takes a vector, not {input}; put a flatten layer before it")),
-            Self::MaxPool(window) | Self::AvgPool(window) => slide(input, window, input.channels),
+            Self::Linear { features } => linear_output(input, *features),
+            Self::MaxPool(window) | Self::AvgPool(window) => pool_output(input, window),
             Self::GlobalAvgPool => Ok(Shape::vector(input.channels)),
             Self::Flatten => Ok(Shape::vector(input.values())),
             Self::Residual { body, shortcut } => residual_output(input, body, shortcut),
             Self::SignalJoin(spec) => spec.check().map(|()| Shape { channels: input.channels + 1, ..input }),
             Self::Dropout { probability } if !(0.0..1.0).contains(probability) => {
                 Err(format!("drops with probability {probability}, which is not in [0, 1)"))
+            }
+            Self::BatchNorm { epsilon } if !(epsilon.is_finite() && *epsilon > 0.0) => {
+                Err(format!("adds {epsilon} to the variance, which is not above 0"))
             }
             Self::BatchNorm { .. } | Self::Relu | Self::Gelu | Self::Square | Self::Dropout { .. } => Ok(input),
         }
@@ -160,8 +180,36 @@ fn nonzero(value: usize, what: &str) -> Result<usize, String> {
     if value == 0 { Err(format!("has 0 {what}")) } else { Ok(value) }
 }
 
+/// `verb` says what the layer does with that many values.
+fn bounded(extents: &[usize], verb: &str) -> Result<(), String> {
+    match extents.iter().try_fold(1_usize, |product, &extent| product.checked_mul(extent)) {
+        Some(values) if values <= MAX_VALUES => Ok(()),
+        _ => Err(format!("{verb} {extents:?} values, more than {MAX_VALUES}")),
+    }
+}
+
+fn linear_output(input: Shape, features: usize) -> Result<Shape, String> {
+    if !input.is_vector() {
+        return Err(format!("takes a vector, not {input}; put a flatten layer before it"));
+    }
+    bounded(&[features, input.channels], "needs a matrix of")?;
+    nonzero(features, "features").map(Shape::vector)
+}
+
+fn pool_output(input: Shape, window: &Window) -> Result<Shape, String> {
+    if (0..2).any(|axis| window.padding[axis] > window.size[axis] / 2) {
+        return Err(format!("pads a {:?} pool by {:?}, more than half of it", window.size, window.padding));
+    }
+    slide(input, window, input.channels)
+}
+
 fn slide(input: Shape, window: &Window, channels: usize) -> Result<Shape, String> {
-    let [height, width] = window.output([input.height, input.width]).ok_or_else(|| {
+    if window.is_too_large() {
+        return Err(format!("has a window {window:?}, of which a number is above {MAX_SIDE}"));
+    }
+    let padded = window.padded([input.height, input.width]);
+    bounded(&[input.channels, padded[0], padded[1]], "pads its input to")?;
+    let [height, width] = window.output(padded).ok_or_else(|| {
         format!(
             "slides a {:?} window with stride {:?} over {input}, which has no room for it",
             window.size, window.stride
@@ -179,10 +227,14 @@ fn conv_output(input: Shape, filters: usize, window: &Window, groups: usize) -> 
             input.channels
         ));
     }
+    bounded(&[filters, input.channels / groups, window.size[0], window.size[1]], "needs a kernel of")?;
     slide(input, window, filters)
 }
 
 fn residual_output(input: Shape, body: &[Layer], shortcut: &[Layer]) -> Result<Shape, String> {
+    if body.iter().chain(shortcut).any(|layer| matches!(layer, Layer::SignalJoin(_))) {
+        return Err("has a signal joining inside a residual block; it can join before the block".to_owned());
+    }
     let along = |layers: &[Layer]| layers.iter().try_fold(input, |shape, layer| layer.output(shape));
     let (long, short) = (along(body)?, along(shortcut)?);
     if long == short { Ok(long) } else { Err(format!("adds {long} and {short}")) }
@@ -226,8 +278,13 @@ impl Architecture {
     /// # Errors
     /// [`Error::Architecture`] names the first layer that cannot take its input.
     pub fn shapes(&self) -> Result<Vec<Shape>, Error> {
-        if self.input.values() == 0 {
-            return Err(Error::Architecture { index: 0, reason: format!("the input {} is empty", self.input) });
+        if self.input.values() == 0 || self.input.values() > MAX_VALUES {
+            let reason = format!("takes an input of {}, expected 1 to {MAX_VALUES} values", self.input);
+            return Err(Error::Architecture { index: 0, reason });
+        }
+        let joins = |layer: &&Layer| matches!(layer, Layer::SignalJoin(_));
+        if self.layers.iter().filter(joins).count() > 1 {
+            return Err(Error::JoinTwice);
         }
         let mut shapes = vec![self.input];
         let mut shape = self.input;
@@ -303,10 +360,13 @@ impl Architecture {
     /// The layers of `range` as an architecture of their own.
     ///
     /// # Errors
-    /// [`Error::Architecture`] when this architecture is itself at odds.
+    /// [`Error::Range`] beyond the end; [`Error::Architecture`] when this architecture is itself at odds.
     pub fn slice(&self, range: Range<usize>) -> Result<Self, Error> {
-        let input = self.shapes()?[range.start];
-        Self::new(input, self.layers[range].to_vec())
+        let shapes = self.shapes()?;
+        match (shapes.get(range.start), self.layers.get(range.clone())) {
+            (Some(&input), Some(layers)) => Self::new(input, layers.to_vec()),
+            _ => Err(Error::Range { range, count: self.layers.len() }),
+        }
     }
 
     fn begin_of(&self, weight: usize) -> usize {

@@ -5,6 +5,7 @@ use cleave_data::{Glyphs, Preparation};
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::path::Path;
@@ -14,6 +15,9 @@ pub const FORMAT_VERSION: u32 = 1;
 
 /// The key of the manifest in the safetensors metadata.
 const MANIFEST: &str = "cleave";
+
+/// The key of the hash over manifest and tensors.
+const HASH: &str = "cleave.sha256";
 
 /// A tensor in host memory, row-major.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,11 +115,43 @@ impl Checkpoint {
     /// Reads a whole network onto `device`.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Format`], [`Error::Version`], or what does not fit the architecture.
+    /// As [`read_checkpoint`] and [`check_manifest`]; what does not fit the architecture.
     pub fn load(path: &Path, device: &Device) -> Result<Self, Error> {
         let (card, contents) = read_checkpoint::<ModelCard>(path, Role::Whole)?;
+        let outputs = card.architecture.output()?.values();
+        check_manifest(path, &card.architecture, &card.preparation, &card.classes, outputs)?;
         let network = Network::from_tensors(card.architecture.clone(), contents.tensors, device)?;
         Ok(Self { card, network, glyphs: contents.glyphs })
+    }
+}
+
+/// Checks that what a manifest says of images, classes and signal agrees with its architecture and its outputs.
+///
+/// # Errors
+/// [`Error::Format`] says what does not; [`Error::Architecture`].
+pub fn check_manifest(
+    path: &Path,
+    architecture: &Architecture,
+    preparation: &Preparation,
+    classes: &[String],
+    outputs: usize,
+) -> Result<(), Error> {
+    let at_odds = |reason: String| Err(Error::Format { path: path.to_owned(), reason });
+    let (shapes, names) = (architecture.shapes()?, classes.len());
+    if let Err(error) = preparation.validate() {
+        return at_odds(format!("its preparation of images: {error}"));
+    }
+    if preparation.shape() != shapes[0].dims() {
+        return at_odds(format!("it prepares images of {:?} and takes {}", preparation.shape(), shapes[0]));
+    }
+    if names != outputs {
+        return at_odds(format!("it names {names} classes for {outputs} outputs"));
+    }
+    match architecture.join() {
+        Some((_, spec)) if spec.classes != outputs => {
+            at_odds(format!("its signal has {} values for {outputs} outputs", spec.classes))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -158,8 +194,27 @@ fn encode(path: &Path, contents: &Contents, manifest: &impl Serialize) -> Result
     let views =
         entries.iter().map(|(name, dtype, shape, bytes)| Ok((*name, TensorView::new(*dtype, shape.clone(), bytes)?)));
     let views = views.collect::<Result<Vec<_>, SafeTensorError>>().map_err(|error| format(error.to_string()))?;
-    let metadata = HashMap::from([(MANIFEST.to_owned(), manifest)]);
+    let hash = hash(&manifest, views.iter().map(|(name, view)| (*name, view.clone())));
+    let metadata = HashMap::from([(MANIFEST.to_owned(), manifest), (HASH.to_owned(), hash)]);
     safetensors::serialize(views, Some(metadata)).map_err(|error| format(error.to_string()))
+}
+
+/// SHA-256 over the manifest and, by name, every tensor with its type and shape; in hexadecimal.
+fn hash<'a>(manifest: &str, tensors: impl Iterator<Item = (&'a str, TensorView<'a>)>) -> String {
+    let mut sorted: Vec<_> = tensors.collect();
+    sorted.sort_by_key(|(name, _)| *name);
+    let mut hash = Sha256::new();
+    let mut add = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_le_bytes()); // no field runs into the next
+        hash.update(bytes);
+    };
+    add(manifest.as_bytes());
+    for (name, view) in &sorted {
+        add(name.as_bytes());
+        add(format!("{:?} {:?}", view.dtype(), view.shape()).as_bytes());
+        add(view.data());
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Shape and bytes of as many images as every digit has.
@@ -172,11 +227,13 @@ fn glyph_bytes(glyphs: &Glyphs) -> Result<(Vec<usize>, Vec<u8>), String> {
 
 fn read_glyphs(view: &TensorView<'_>) -> Result<Glyphs, String> {
     match (view.dtype(), view.shape()) {
-        (Dtype::U8, [digits, each, Glyphs::SIDE, Glyphs::SIDE]) => {
+        (Dtype::U8, [digits @ 1..=10, each @ (1..), Glyphs::SIDE, Glyphs::SIDE]) => {
             let digits: Vec<_> = (0..*digits).collect();
             Glyphs::from_bytes(&digits, *each, view.data()).map_err(|error| error.to_string())
         }
-        (dtype, shape) => Err(format!("its glyphs are {dtype:?} {shape:?}, expected U8 [digits, images, 28, 28]")),
+        (dtype, shape) => {
+            Err(format!("its glyphs are {dtype:?} {shape:?}, expected U8 [1 to 10 digits, images, 28, 28]"))
+        }
     }
 }
 
@@ -187,11 +244,12 @@ fn little_endian(values: &[f32]) -> Vec<u8> {
 /// Reads a file of the given role: its manifest and its tensors.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Format`] for a damaged, foreign or misused file; [`Error::Version`].
+/// [`Error::Io`]; [`Error::Format`] for a foreign or misused file; [`Error::Damaged`]; [`Error::Version`].
 pub fn read_checkpoint<M: DeserializeOwned>(path: &Path, role: Role) -> Result<(M, Contents), Error> {
     let bytes = read(path)?;
     let format = |reason: String| Error::Format { path: path.to_owned(), reason };
-    let text = manifest_of(path, &bytes)?;
+    let metadata = metadata_of(path, &bytes)?;
+    let text = manifest_of(path, &metadata)?;
     let header = check_header(path, &text)?;
     if header.role != role {
         return Err(format(format!(
@@ -201,6 +259,7 @@ pub fn read_checkpoint<M: DeserializeOwned>(path: &Path, role: Role) -> Result<(
     }
     let manifest = serde_json::from_str(&text).map_err(|error| format(format!("its manifest: {error}")))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| format(error.to_string()))?;
+    check_hash(path, &metadata, hash(&text, file.iter()))?;
     let mut contents = Contents::default();
     for (name, view) in file.iter() {
         match name {
@@ -216,7 +275,7 @@ pub fn read_checkpoint<M: DeserializeOwned>(path: &Path, role: Role) -> Result<(
 /// # Errors
 /// As [`read_checkpoint`].
 pub fn read_manifest(path: &Path) -> Result<(Header, serde_json::Value), Error> {
-    let text = manifest_of(path, &read(path)?)?;
+    let text = manifest_of(path, &metadata_of(path, &read(path)?)?)?;
     let header = check_header(path, &text)?;
     let value = serde_json::from_str(&text)
         .map_err(|error| Error::Format { path: path.to_owned(), reason: error.to_string() })?;
@@ -227,12 +286,27 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
     std::fs::read(path).map_err(|source| Error::Io { action: "read", path: path.to_owned(), source })
 }
 
-fn manifest_of(path: &Path, bytes: &[u8]) -> Result<String, Error> {
+fn metadata_of(path: &Path, bytes: &[u8]) -> Result<HashMap<String, String>, Error> {
     let format = |reason: String| Error::Format { path: path.to_owned(), reason };
-    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| format(error.to_string()))?;
-    let text = metadata.metadata().as_ref().and_then(|map| map.get(MANIFEST));
-    text.cloned()
-        .ok_or_else(|| format("it has no manifest; foreign weights come in through `cleave import`".to_owned()))
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| format(error.to_string()))?;
+    Ok(header.metadata().clone().unwrap_or_default())
+}
+
+fn manifest_of(path: &Path, metadata: &HashMap<String, String>) -> Result<String, Error> {
+    metadata.get(MANIFEST).cloned().ok_or_else(|| {
+        let reason = "it has no manifest; foreign weights come in through `cleave import`".to_owned();
+        Error::Format { path: path.to_owned(), reason }
+    })
+}
+
+fn check_hash(path: &Path, metadata: &HashMap<String, String>, got: String) -> Result<(), Error> {
+    match metadata.get(HASH) {
+        Some(expected) if *expected == got => Ok(()),
+        expected => {
+            let expected = expected.cloned().unwrap_or_else(|| "none".to_owned());
+            Err(Error::Damaged { path: path.to_owned(), expected, got })
+        }
+    }
 }
 
 fn check_header(path: &Path, manifest: &str) -> Result<Header, Error> {

@@ -21,6 +21,10 @@ pub fn available_devices() -> Vec<&'static str> {
 ///
 /// # Errors
 /// [`Error::Device`] when it was not compiled in.
+#[cfg_attr(
+    feature = "tch",
+    expect(deprecated, reason = "burn-tch is the fastest device on a plain processor; 0.22 is pinned")
+)]
 pub fn device(name: &str) -> Result<Device, Error> {
     match name {
         #[cfg(feature = "flex")]

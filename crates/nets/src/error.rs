@@ -1,6 +1,7 @@
 //! What can go wrong with a network.
 
 use crate::Shape;
+use std::ops::Range;
 use std::path::PathBuf;
 
 /// Errors of this crate.
@@ -21,6 +22,14 @@ pub enum Error {
         /// The layer asked for.
         number: usize,
         /// Numbered layers there are.
+        count: usize,
+    },
+    /// A slice beyond the end.
+    #[error("there are no layers {range:?} in the list: it has {count}, counted from 0")]
+    Range {
+        /// The slice asked for.
+        range: Range<usize>,
+        /// Entries of the list.
         count: usize,
     },
     /// The network carries a signal already.
@@ -106,6 +115,16 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+    },
+    /// The contents are not those that were written.
+    #[error("{} is damaged: the hash of its contents is {got}, written was {expected}; get the file again", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The hash in the file.
+        expected: String,
+        /// The hash of what the file holds.
+        got: String,
     },
     /// A later version wrote the file.
     #[error("{} has format version {got}, this build reads up to {supported}; use a newer cleave", .path.display())]

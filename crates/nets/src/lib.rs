@@ -28,8 +28,8 @@ pub use alexnet::AlexNet;
 pub use architecture::{Architecture, Layer, NumberedLayer, Shape, Window};
 pub use burn::tensor::Device;
 pub use checkpoint::{
-    Checkpoint, Contents, FORMAT_VERSION, Header, HostTensor, ModelCard, Role, Training, read_checkpoint,
-    read_manifest, write_atomically, write_checkpoint,
+    Checkpoint, Contents, FORMAT_VERSION, Header, HostTensor, ModelCard, Role, Training, check_manifest,
+    read_checkpoint, read_manifest, write_atomically, write_checkpoint,
 };
 pub use device::{available_devices, device};
 pub use error::Error;

@@ -11,9 +11,14 @@ use std::collections::BTreeMap;
 /// The signal's channel is not counted as unknown: it takes few values, which an attacker can go through.
 ///
 /// # Errors
-/// Those of [`Cut::position`]; [`Error::Uncountable`]; [`Error::Leakage`].
+/// Those of [`Cut::position`]; [`Error::Uncountable`]; [`Error::ZeroShares`]; [`Error::Leakage`].
 pub fn check_cut(network: &Network, at: Cut, zeros: Option<&[f64]>, effort: &Effort) -> Result<Report, Error> {
     let mut layers = front_layers(network, at)?;
+    if let Some(shares) = zeros
+        && shares.len() != layers.len()
+    {
+        return Err(Error::ZeroShares { layers: layers.len(), got: shares.len() });
+    }
     for (layer, share) in layers.iter_mut().zip(zeros.unwrap_or_default()) {
         layer.zero_share = Some(*share);
     }

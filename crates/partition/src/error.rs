@@ -49,6 +49,16 @@ pub enum Error {
         /// What it is.
         kind: &'static str,
     },
+    /// One share of zeros a layer.
+    #[error(
+        "the front half has {layers} numbered layers and {got} shares of zeros were given; measure them at this cut"
+    )]
+    ZeroShares {
+        /// Layers of the front half.
+        layers: usize,
+        /// Shares given.
+        got: usize,
+    },
     /// The gate.
     #[error("nothing was written: the front half up to {cut} leaks by the check ({reasons})")]
     Leaks {
@@ -95,6 +105,14 @@ pub enum Error {
         samples: usize,
         /// Signals.
         signals: usize,
+    },
+    /// The manifest contradicts its own network.
+    #[error("{} contradicts itself: {reason}; release the pair again", .path.display())]
+    Contradiction {
+        /// The file.
+        path: PathBuf,
+        /// What does not agree.
+        reason: String,
     },
     /// The weights are not those that were released.
     #[error("the weights in {} are not those that were released: their hash is {got}, the manifest says {expected}", .path.display())]

@@ -1,8 +1,8 @@
 //! The two halves at work.
 
 use crate::release::{load_half, verify};
-use crate::{BackManifest, Error, FrontManifest};
-use cleave_nets::{Device, Network, Role, Shape};
+use crate::{BackManifest, Error, FrontManifest, Terms};
+use cleave_nets::{Device, Network, Role, Shape, check_manifest};
 use cleave_retrain::{SignalSource, unmask_scores};
 use rand::Rng;
 use std::path::Path;
@@ -21,7 +21,7 @@ impl SmashedData {
     /// # Errors
     /// [`Error::SmashedLength`], [`Error::NotFinite`].
     pub fn new(values: Vec<f32>, item: Shape, batch: usize) -> Result<Self, Error> {
-        let expected = batch * item.values();
+        let expected = batch.saturating_mul(item.values());
         if batch == 0 || values.len() != expected {
             return Err(Error::SmashedLength { batch, item, expected, got: values.len() });
         }
@@ -64,10 +64,14 @@ impl FrontHalf {
     /// Reads a front half onto `device`.
     ///
     /// # Errors
-    /// [`Error::Network`] for a file that is no front half; [`Error::Damaged`]; [`Error::Signal`] when glyphs are missing.
+    /// [`Error::Network`] for a file that is no front half or a damaged one; [`Error::Contradiction`]; [`Error::Damaged`];
+    /// [`Error::Signal`] when glyphs are missing.
     pub fn load(path: &Path, device: &Device) -> Result<Self, Error> {
         let (manifest, contents) = load_half::<FrontManifest>(path, Role::Front)?;
         verify(path, &contents.tensors, &manifest.terms.front_hash)?;
+        let outputs = manifest.terms.outputs;
+        check_manifest(path, &manifest.architecture, &manifest.preparation, &manifest.classes, outputs)?;
+        check_terms(path, &manifest.terms, manifest.architecture.output()?, outputs)?;
         let network = Network::from_tensors(manifest.architecture.clone(), contents.tensors, device)?;
         let source = match (manifest.architecture.join(), network.signal_shape()) {
             (Some((_, spec)), Some(shape)) => {
@@ -120,10 +124,13 @@ impl FrontHalf {
     ///
     /// # Shapes
     /// `scores` and the result: `[classes]`.
-    pub fn unmask(&self, scores: &[f32], signal: usize) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// [`Error::Signal`] for another number of scores, or a signal that is none of the classes.
+    pub fn unmask(&self, scores: &[f32], signal: usize) -> Result<Vec<f32>, Error> {
         match &self.source {
-            Some(source) => unmask_scores(source.spec(), scores, signal),
-            None => scores.to_vec(),
+            Some(source) => Ok(unmask_scores(source.spec(), scores, signal)?),
+            None => Ok(scores.to_vec()),
         }
     }
 }
@@ -139,10 +146,15 @@ impl BackHalf {
     /// Reads a back half onto `device`.
     ///
     /// # Errors
-    /// [`Error::Network`] for a file that is no back half; [`Error::Damaged`].
+    /// [`Error::Network`] for a file that is no back half or a damaged one; [`Error::Contradiction`]; [`Error::Damaged`].
     pub fn load(path: &Path, device: &Device) -> Result<Self, Error> {
         let (manifest, contents) = load_half::<BackManifest>(path, Role::Back)?;
         verify(path, &contents.tensors, &manifest.back_hash)?;
+        check_terms(path, &manifest.terms, manifest.architecture.input, manifest.architecture.output()?.values())?;
+        if manifest.architecture.join().is_some() {
+            let reason = "the signal joins behind the cut".to_owned();
+            return Err(Error::Contradiction { path: path.to_owned(), reason });
+        }
         let network = Network::from_tensors(manifest.architecture.clone(), contents.tensors, device)?;
         Ok(Self { network, manifest })
     }
@@ -167,6 +179,21 @@ impl BackHalf {
         check_finite("the answer", &scores)?;
         Ok(scores)
     }
+}
+
+/// Compares what both halves state with one half's own shapes.
+fn check_terms(path: &Path, terms: &Terms, at_cut: Shape, outputs: usize) -> Result<(), Error> {
+    let contradiction = |reason: String| Err(Error::Contradiction { path: path.to_owned(), reason });
+    if terms.pair_hash().is_none() {
+        return contradiction(format!("its pair hash {:?} is not 64 hexadecimal digits", terms.pair));
+    }
+    if terms.smashed != at_cut {
+        return contradiction(format!("it states {} at the cut, its layers {at_cut}", terms.smashed));
+    }
+    if terms.outputs != outputs {
+        return contradiction(format!("it states {} outputs, its layers {outputs}", terms.outputs));
+    }
+    Ok(())
 }
 
 /// Softmax of the scores of one sample.

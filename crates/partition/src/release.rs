@@ -39,9 +39,12 @@ pub struct Terms {
 impl Terms {
     /// The pair hash as bytes; `None` where the manifest's text is no hash.
     pub fn pair_hash(&self) -> Option<PairHash> {
-        let bytes: Option<Vec<u8>> =
-            (0..32).map(|index| u8::from_str_radix(self.pair.get(2 * index..2 * index + 2)?, 16).ok()).collect();
-        bytes?.try_into().ok()
+        let nibble = |digit: u8| Some(char::from(digit).to_digit(16)? as u8);
+        let bytes = self.pair.as_bytes().chunks(2).map(|pair| match pair {
+            [high, low] => Some(nibble(*high)? << 4 | nibble(*low)?),
+            _ => None,
+        });
+        bytes.collect::<Option<Vec<u8>>>()?.try_into().ok()
     }
 }
 

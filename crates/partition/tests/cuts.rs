@@ -6,12 +6,14 @@ use cleave_data::{Glyphs, Preparation};
 use cleave_leakage::Effort;
 use cleave_nets::{
     AlexNet, Checkpoint, Device, Header, ModelCard, Network, Role, SignalKind, SignalSpec, Training, device,
+    read_checkpoint, write_checkpoint,
 };
 use cleave_partition::{
     BackHalf, Cut, Error, FrontHalf, Point, Release, SmashedData, check_cut, cut, measure_zeros, release,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
 use std::path::Path;
 
 fn flex() -> Device {
@@ -125,8 +127,9 @@ fn a_pair_goes_through_files_and_answers_like_the_whole() {
     let smashed = front.smash(images(4), &signals, &mut rng).unwrap();
     let scores = back.answer(smashed).unwrap();
     assert_eq!(scores.len(), 8);
-    assert_eq!(front.unmask(&[1.0, 2.0], 1), [2.0, 1.0]);
-    assert_eq!(front.unmask(&[1.0, 2.0], 0), [1.0, 2.0]);
+    assert_eq!(front.unmask(&[1.0, 2.0], 1).unwrap(), [2.0, 1.0]);
+    assert_eq!(front.unmask(&[1.0, 2.0], 0).unwrap(), [1.0, 2.0]);
+    assert!(matches!(front.unmask(&[1.0], 0), Err(Error::Signal(_))));
 }
 
 #[test]
@@ -200,4 +203,47 @@ fn zeros_are_measured_behind_each_layer() {
     assert!(zeros.iter().all(|share| (0.0..1.0).contains(share)), "{zeros:?}");
     let report = check_cut(&network, Cut::after(3), Some(&zeros), &Effort::default()).unwrap();
     assert_eq!(report.layers.len(), 3);
+    let error = check_cut(&network, Cut::after(3), Some(&zeros[..2]), &Effort::default()).unwrap_err();
+    assert!(matches!(error, Error::ZeroShares { layers: 3, got: 2 }), "{error}");
+}
+
+/// Writes a half again with one entry of its manifest changed, under a hash that fits.
+fn forge(path: &Path, role: Role, pointer: &str, value: Value) {
+    let (mut manifest, contents) = read_checkpoint::<Value>(path, role).unwrap();
+    *manifest.pointer_mut(pointer).expect(pointer) = value;
+    write_checkpoint(path, &contents, &manifest).unwrap();
+}
+
+#[test]
+fn a_manifest_that_contradicts_its_half_is_refused() {
+    let forgeries = [
+        ("/terms/pair", json!("00")),
+        ("/terms/pair", json!("+0".repeat(32))),
+        ("/terms/smashed/height", json!(2)),
+        ("/terms/smashed/channels", json!(u64::MAX)),
+        ("/terms/outputs", json!(3)),
+        ("/terms/outputs", json!(u64::MAX)),
+        ("/terms/cut/layer", json!(-1)),
+        ("/architecture/input/channels", json!(5)),
+        ("/architecture/layers", json!([])),
+    ];
+    let of_the_front = [
+        ("/classes", json!(["cat", "dog", "cow"])),
+        ("/preparation/width", json!(65)),
+        ("/architecture/layers/3/classes", json!(10)),
+        ("/terms/front_hash", json!("")),
+    ];
+    let of_the_back = [("/back_hash", json!(""))];
+    let folder = tempfile::tempdir().unwrap();
+    let (release, front, back) = released(folder.path());
+    for (pointer, value) in forgeries.iter().chain(&of_the_front) {
+        release.write(&front, &back, true).unwrap();
+        forge(&front, Role::Front, pointer, value.clone());
+        assert!(FrontHalf::load(&front, &flex()).is_err(), "front {pointer} {value}");
+    }
+    for (pointer, value) in forgeries.iter().chain(&of_the_back) {
+        release.write(&front, &back, true).unwrap();
+        forge(&back, Role::Back, pointer, value.clone());
+        assert!(BackHalf::load(&back, &flex()).is_err(), "back {pointer} {value}");
+    }
 }

@@ -30,6 +30,22 @@ pub enum Error {
         /// Outputs of the network.
         network: usize,
     },
+    /// An answer of another network.
+    #[error("an answer has {classes} scores, one a class, got {got}; the server runs another model or is at fault")]
+    Scores {
+        /// Classes of the signal.
+        classes: usize,
+        /// Scores given.
+        got: usize,
+    },
+    /// A signal that no class stands for.
+    #[error("there is no signal {signal}: with {classes} classes they count from 0 to {}", .classes - 1)]
+    NoSuchSignal {
+        /// The signal given.
+        signal: usize,
+        /// Classes, and so signals.
+        classes: usize,
+    },
     /// The signal is drawn with digits and a digit has no image.
     #[error("there is no image of the digit {digit}; give glyphs of the digits 0 to {last}")]
     Glyphs {

@@ -32,8 +32,17 @@ pub fn relabel(spec: &SignalSpec, labels: &[usize], signals: &[usize]) -> Vec<us
 ///
 /// # Shapes
 /// `scores` and the result: `[classes]`.
-pub fn unmask_scores(spec: &SignalSpec, scores: &[f32], signal: usize) -> Vec<f32> {
-    (0..scores.len()).map(|label| scores[mask(spec.kind, spec.classes, label, signal)]).collect()
+///
+/// # Errors
+/// [`Error::Scores`] for another number of scores; [`Error::NoSuchSignal`].
+pub fn unmask_scores(spec: &SignalSpec, scores: &[f32], signal: usize) -> Result<Vec<f32>, Error> {
+    if scores.len() != spec.classes {
+        return Err(Error::Scores { classes: spec.classes, got: scores.len() });
+    }
+    if signal >= spec.classes {
+        return Err(Error::NoSuchSignal { signal, classes: spec.classes });
+    }
+    Ok((0..spec.classes).map(|label| scores[mask(spec.kind, spec.classes, label, signal)]).collect())
 }
 
 /// Draws signals and their channel for one join.
@@ -84,9 +93,12 @@ impl SignalSource {
     /// The result: `[signals, 1, height, width]`.
     ///
     /// # Errors
-    /// [`Error::Data`] for a signal that is none of the classes.
+    /// [`Error::NoSuchSignal`].
     pub fn planes(&self, signals: &[usize], rng: &mut impl Rng) -> Result<Vec<f32>, Error> {
         let mut out = Vec::with_capacity(signals.len() * self.height * self.width);
+        if let Some(&signal) = signals.iter().find(|&&signal| signal >= self.spec.classes) {
+            return Err(Error::NoSuchSignal { signal, classes: self.spec.classes });
+        }
         for &signal in signals {
             match (&self.glyphs, self.spec.form) {
                 (Some(glyphs), SignalForm::Digit) => {
@@ -132,8 +144,17 @@ mod tests {
         for (label, signal) in (0..5).flat_map(|label| (0..5).map(move |signal| (label, signal))) {
             let mut scores = vec![0.0; 5];
             scores[mask(spec.kind, 5, label, signal)] = 1.0;
-            assert_eq!(unmask_scores(&spec, &scores, signal)[label], 1.0);
+            assert_eq!(unmask_scores(&spec, &scores, signal).unwrap()[label], 1.0);
         }
+    }
+
+    #[test]
+    fn scores_and_signals_of_another_number_of_classes_are_refused() {
+        let spec = SignalSpec::new(SignalKind::Offset, 3);
+        for scores in [&[0.0; 2][..], &[0.0; 4], &[]] {
+            assert!(matches!(unmask_scores(&spec, scores, 0), Err(Error::Scores { classes: 3, .. })));
+        }
+        assert!(matches!(unmask_scores(&spec, &[0.0; 3], 3), Err(Error::NoSuchSignal { signal: 3, classes: 3 })));
     }
 
     #[test]

@@ -251,7 +251,7 @@ impl Demo {
                 png: pixels.to_png()?,
                 truth: class(unseen.label(index).unwrap_or_default()),
                 masked: service.last_masked().first().map(|&label| class(label)).unwrap_or_default(),
-                unmasked: class(largest(&front.unmask(&reply.values, signals[0]))),
+                unmasked: class(largest(&front.unmask(&reply.values, signals[0])?)),
                 bytes: reply.bytes_sent + reply.bytes_received,
                 milliseconds: reply.elapsed.as_secs_f64() * 1000.0,
             });

@@ -211,11 +211,11 @@ impl Infer {
             (requests, milliseconds) = (requests + 1, milliseconds + reply.elapsed.as_secs_f64() * 1000.0);
             all.bytes_sent += reply.bytes_sent;
             all.bytes_received += reply.bytes_received;
-            let labels = answers(front, &kept, &reply.values, &signals);
+            let labels = answers(front, &kept, &reply.values, &signals)?;
             if let (Some(whole), Some(rng)) = (whole, &mut compared) {
                 let planes = front.planes(&signals, rng)?;
                 let scores = whole.network.infer(images, planes, kept.len())?;
-                let differing = answers(front, &kept, &scores, &signals)
+                let differing = answers(front, &kept, &scores, &signals)?
                     .iter()
                     .zip(&labels)
                     .filter(|(a, b)| a.label != b.label)
@@ -289,14 +289,14 @@ impl Infer {
     }
 }
 
-fn answers(front: &FrontHalf, entries: &[&Entry], scores: &[f32], signals: &[usize]) -> Vec<Label> {
+fn answers(front: &FrontHalf, entries: &[&Entry], scores: &[f32], signals: &[usize]) -> Result<Vec<Label>, Failure> {
     let outputs = front.manifest().terms.outputs.max(1);
     let rows = entries.iter().zip(scores.chunks(outputs)).zip(signals);
     rows.map(|((entry, row), &signal)| {
-        let shares = probabilities(&front.unmask(row, signal));
+        let shares = probabilities(&front.unmask(row, signal)?);
         let best = largest(&shares);
         let label = front.manifest().classes.get(best).cloned().unwrap_or_else(|| best.to_string());
-        Label { name: entry.name.clone(), label, probability: shares[best], truth: entry.class.clone() }
+        Ok(Label { name: entry.name.clone(), label, probability: shares[best], truth: entry.class.clone() })
     })
     .collect()
 }

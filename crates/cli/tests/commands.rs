@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 fn cleave(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_cleave")).args(arguments).current_dir(folder).output().unwrap()
@@ -48,12 +48,16 @@ fn cut(folder: &Path) {
 }
 
 /// A server that is killed with the test.
-struct Serving(Child, String);
+struct Serving {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    address: String,
+}
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
+        self.child.kill().ok();
+        self.child.wait().ok();
     }
 }
 
@@ -62,10 +66,10 @@ fn serve(folder: &Path, back: &str) -> Serving {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cleave"));
     let mut child =
         command.args(arguments).current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let (mut stdout, mut line) = (BufReader::new(child.stdout.take().unwrap()), String::new());
+    stdout.read_line(&mut line).unwrap();
     let address = line.split_whitespace().nth(2).unwrap().to_owned();
-    Serving(child, address)
+    Serving { child, stdout, address }
 }
 
 /// A folder of PNG images, a subfolder a class.
@@ -97,7 +101,7 @@ fn a_stranger_goes_the_whole_way() {
     images(folder);
     let server = serve(folder, "back.safetensors");
     let base = ["infer", "images", "--front", "front.safetensors", "--keys", "keys", "--client", "alice", "--json"];
-    let base = [&base[..], &["--connect", &server.1, "--compare-whole", "split.safetensors"]].concat();
+    let base = [&base[..], &["--connect", &server.address, "--compare-whole", "split.safetensors"]].concat();
     for element in ["f32", "f16", "u8"] {
         let arguments = [&base[..], &["--element", element, "--out", "labels.csv"]].concat();
         let answer: serde_json::Value = serde_json::from_str(&good(folder, &arguments)).unwrap();
@@ -105,7 +109,7 @@ fn a_stranger_goes_the_whole_way() {
         assert!(element != "f32" || answer["differs_from_whole"] == 0, "{answer}");
         assert_eq!(std::fs::read_to_string(folder.join("labels.csv")).unwrap().lines().count(), 41);
     }
-    let stranger = [&base[..7], &["bob", "--connect", &server.1]].concat();
+    let stranger = [&base[..7], &["bob", "--connect", &server.address]].concat();
     bad(folder, 5, &stranger);
 }
 
@@ -167,6 +171,58 @@ fn a_full_disk_leaves_the_old_model() {
     assert!(!output.status.success());
     assert!(text(&output.stderr).contains("cannot write"), "{}", text(&output.stderr));
     assert_eq!(std::fs::read(folder.join("base.safetensors")).unwrap(), before);
+}
+
+#[cfg(unix)]
+fn interrupt(child: &Child) {
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_saves_and_resume_ends_with_the_same_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let options = "--size 64 --divisor 16 --data builtin --limit 20 --steps 400 --batch 4 --eval-every 0 --log-every 1";
+    let arguments =
+        |out: &'static str| ["train", "--out", out].into_iter().chain(options.split_whitespace()).collect::<Vec<_>>();
+    good(folder, &arguments("whole"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cleave"));
+    let mut child = command.args(arguments("halved")).current_dir(folder).stderr(Stdio::piped()).spawn().unwrap();
+    let log = folder.join("halved.run/log.jsonl");
+    while std::fs::read_to_string(&log).unwrap_or_default().lines().count() < 5 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it could be interrupted");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    interrupt(&child);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("--resume") && !folder.join("halved").exists());
+    bad(folder, 2, &arguments("halved"));
+    good(folder, &[&arguments("halved")[..], &["--resume"]].concat());
+    let flex = cleave_nets::device("flex").unwrap();
+    let tensors = |name| cleave_nets::Checkpoint::load(&folder.join(name), &flex).unwrap().network.tensors().unwrap();
+    assert!(tensors("whole") == tensors("halved"));
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_a_server_with_its_totals() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    train(folder);
+    retrain(folder);
+    cut(folder);
+    good(folder, &["keys", "--out", "keys", "--client", "alice"]);
+    images(folder);
+    let mut server = serve(folder, "back.safetensors");
+    let infer = ["infer", "images", "--front", "front.safetensors", "--keys", "keys", "--client", "alice"];
+    good(folder, &[&infer[..], &["--connect", &server.address]].concat());
+    interrupt(&server.child);
+    let mut totals = String::new();
+    server.stdout.read_to_string(&mut totals).unwrap();
+    assert!(server.child.wait().unwrap().success());
+    assert!(totals.contains("stopped after 1 connections") && totals.contains("3 requests answered"), "{totals}");
 }
 
 #[test]

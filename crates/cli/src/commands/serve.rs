@@ -5,7 +5,7 @@ use crate::serving::{BackService, Lines};
 use crate::{Failure, Output};
 use clap::Args;
 use cleave_partition::BackHalf;
-use cleave_transport::{Identity, Server, ServerConfig, ServerTls, Service, Trust};
+use cleave_transport::{Identity, Server, ServerConfig, ServerTls, Service, Statistics, Trust};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -52,6 +52,34 @@ impl std::fmt::Display for Listening {
     }
 }
 
+/// What a server did from start to end.
+#[derive(Serialize)]
+struct Totals {
+    connections: u64,
+    refused: u64,
+    answered: u64,
+    busy: u64,
+    failed: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+impl From<Statistics> for Totals {
+    fn from(statistics: Statistics) -> Self {
+        let Statistics { connections, refused, answered, busy, failed, bytes_in, bytes_out, .. } = statistics;
+        Self { connections, refused, answered, busy, failed, bytes_in, bytes_out }
+    }
+}
+
+impl std::fmt::Display for Totals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { connections, refused, answered, busy, failed, bytes_in, bytes_out } = self;
+        writeln!(f, "stopped after {connections} connections, and {refused} refused")?;
+        write!(f, "{answered} requests answered, {busy} put off as busy, {failed} failed; ")?;
+        write!(f, "{bytes_in} bytes in, {bytes_out} bytes out")
+    }
+}
+
 impl Serve {
     /// Runs the command until Ctrl-C; requests under way are finished.
     pub fn run(&self, output: &Output) -> Result<(), Failure> {
@@ -69,8 +97,7 @@ impl Serve {
             let server = Server::bind(self.listen, tls, services, config)?.with_observer(Arc::new(Lines));
             output.result(&Listening { listening: server.local_addr()?, models })?;
             let statistics = server.run(async { drop(tokio::signal::ctrl_c().await) }).await?;
-            eprintln!("{statistics:?}");
-            Ok(())
+            output.result(&Totals::from(statistics))
         })
     }
 

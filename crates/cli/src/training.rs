@@ -171,10 +171,13 @@ impl Observer for Watch {
     fn measured(&mut self, measurement: &Measurement) {
         let Measurement { loss, train_accuracy, images_per_second, accuracy, .. } = measurement;
         let tested = accuracy.map_or_else(String::new, |accuracy| format!(" val {:.2} %", 100.0 * accuracy));
-        self.bar.set_message(format!(
-            "loss {loss:.3} acc {:.1} %{tested} {images_per_second:.0} img/s",
-            100.0 * train_accuracy
-        ));
+        let message =
+            format!("loss {loss:.3} acc {:.1} %{tested} {images_per_second:.0} img/s", 100.0 * train_accuracy);
+        if self.bar.is_hidden() {
+            let Measurement { step, steps, .. } = measurement;
+            eprintln!("{} {step}/{steps} {message}", self.bar.prefix()); // stderr is a file or a pipe: lines, no bar
+        }
+        self.bar.set_message(message);
         let line = serde_json::to_string(measurement).unwrap_or_default();
         if let Some(Err(error)) = self.log.as_mut().map(|log| writeln!(log, "{line}")) {
             self.bar.println(format!("warning: the log cannot be written: {error}"));

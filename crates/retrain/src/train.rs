@@ -9,38 +9,55 @@ use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Int, Tensor, TensorData};
 use cleave_data::{Augmentation, Batch, Loader};
 use cleave_nets::{Dropout, Network, Pass};
-use rand::{RngExt, SeedableRng};
+use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::Instant;
 
-/// How fast signals other than 0 come in.
+/// How the pairs of a class and a signal come in.
 ///
-/// The share of samples with a random signal rises from `start` to all of them over the first `span`
-/// of the steps; the rest carry signal 0. A `span` of 0 turns it off.
+/// The masked label of a pair of which one is 0 is the other, which a sum of two features tells; only a pair of which
+/// neither is 0 takes an exclusive-or or a sum modulo the classes. A network that meets all pairs at once sees no
+/// relation of the masked label to either, and sits at chance until it happens upon both. So of the pairs without a 0
+/// a share is let in, and the other samples get signal 0: `start` of them for the first `hold` of the steps, then
+/// more, until `span` of the steps later there are all. `hold` and `span` of 0 turn it off.
 ///
-/// With all signals from the first step on, the demo's network stayed at 51 % for N = 1 after 900 steps; with them
-/// coming in over half of the steps it reached 98 % (one run each, drawn shapes). Later joins learn either way there.
+/// Why the defaults are what they are (AlexNet of a quarter of the width on drawn shapes, seed 1, digits, rate 0.01,
+/// accuracy on the validation images): N = 0 reached 67.0 % after 6,000 steps with all pairs from the start, 95.5 %
+/// with `hold` 0.5 and 99.75 % with `hold` 0.3, both with `span` 0.3. For N = 1 the features of the class are there
+/// already, and rising over half of the steps without a hold is enough.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Curriculum {
-    /// Share of samples with a random signal at step 0.
+    /// Share of the pairs without a 0 let in at step 0.
     pub start: f32,
-    /// Share of the steps over which it rises to 1.
+    /// Share of the steps for which it stays there.
+    pub hold: f32,
+    /// Share of the steps over which it then rises to 1.
     pub span: f32,
 }
 
 impl Default for Curriculum {
     fn default() -> Self {
-        Self { start: 0.1, span: 0.5 }
+        Self { start: 0.1, hold: 0.0, span: 0.5 }
     }
 }
 
 impl Curriculum {
-    /// Share of samples with a random signal at `progress`, the share of steps done.
+    /// The default for a join behind `preserved` layers; without any the network learns its features first.
+    pub fn for_join(preserved: usize) -> Self {
+        match preserved {
+            0 => Self { hold: 0.3, span: 0.3, ..Self::default() },
+            _ => Self::default(),
+        }
+    }
+
+    /// Share of the pairs without a 0 let in at `progress`, the share of steps done.
     pub fn share(&self, progress: f32) -> f32 {
-        if self.span <= 0.0 { 1.0 } else { (self.start + (1.0 - self.start) * progress / self.span).clamp(0.0, 1.0) }
+        let since = progress - self.hold;
+        let risen = if self.span > 0.0 { since / self.span } else { f32::from(since >= 0.0) };
+        self.start + (1.0 - self.start) * risen.clamp(0.0, 1.0)
     }
 }
 
@@ -119,7 +136,12 @@ impl TrainSettings {
                 expected: "0 up to, not including, 1",
             });
         }
-        Ok(())
+        let Curriculum { start, hold, span } = self.curriculum;
+        let shares = [("curriculum.start", start), ("curriculum.hold", hold), ("curriculum.span", span)];
+        match shares.into_iter().find(|(_, share)| !(0.0..=1.0).contains(share)) {
+            Some((name, share)) => Err(Error::Setting { name, value: share.to_string(), expected: "0 to 1" }),
+            None => Ok(()),
+        }
     }
 
     fn optimizer(&self) -> ModuleOptimizer {
@@ -389,9 +411,60 @@ impl Trainer {
         };
         let share = self.settings.curriculum.share(self.step as f32 / self.settings.steps as f32);
         let mut signals = source.draw(labels.len(), rng);
-        signals.iter_mut().filter(|_| rng.random::<f32>() >= share).for_each(|signal| *signal = 0);
+        withhold(labels, &mut signals, share, rng);
         let planes = source.planes(&signals, rng)?;
         let planes = to_device(&self.trained, planes, [labels.len(), 1, shape.height, shape.width]).autodiff();
         Ok((Some(planes), as_targets(relabel(source.spec(), labels, &signals))))
+    }
+}
+
+/// Sets the signals of all but a share of the samples that are not of class 0 to 0.
+fn withhold(labels: &[usize], signals: &mut [usize], share: f32, rng: &mut impl Rng) {
+    for (signal, &label) in signals.iter_mut().zip(labels) {
+        let withheld = rng.random::<f32>() >= share;
+        if withheld && label != 0 {
+            *signal = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_share_of_pairs_holds_and_then_rises_to_all() {
+        let curriculum = Curriculum { start: 0.2, hold: 0.25, span: 0.5 };
+        for (progress, expected) in [(0.0, 0.2), (0.25, 0.2), (0.5, 0.6), (0.75, 1.0), (1.0, 1.0)] {
+            assert!((curriculum.share(progress) - expected).abs() < 1e-6, "{progress}");
+        }
+        let off = Curriculum { start: 0.0, hold: 0.0, span: 0.0 };
+        assert_eq!([off.share(0.0), off.share(1.0)], [1.0, 1.0]);
+    }
+
+    #[test]
+    fn only_pairs_without_a_0_are_withheld() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let labels: Vec<usize> = (0..4000).map(|index| index % 4).collect();
+        let drawn = vec![3; labels.len()];
+        let left = |share, rng: &mut ChaCha8Rng| {
+            let mut signals = drawn.clone();
+            withhold(&labels, &mut signals, share, rng);
+            assert!(labels.iter().zip(&signals).all(|(&label, &signal)| label != 0 || signal == 3));
+            signals.iter().zip(&labels).filter(|&(&signal, &label)| label != 0 && signal != 0).count()
+        };
+        assert_eq!(left(0.0, &mut rng), 0);
+        assert_eq!(left(1.0, &mut rng), 3000);
+        assert!(left(0.3, &mut rng).abs_diff(900) < 100);
+    }
+
+    #[test]
+    fn settings_out_of_range_are_named() {
+        let wrong = |settings: TrainSettings| settings.check().unwrap_err().to_string();
+        let curriculum = Curriculum { hold: f32::NAN, ..Curriculum::default() };
+        assert!(wrong(TrainSettings { curriculum, ..TrainSettings::default() }).contains("curriculum.hold is NaN"));
+        assert!(wrong(TrainSettings { momentum: 1.0, ..TrainSettings::default() }).contains("momentum is 1"));
+        assert!(wrong(TrainSettings { steps: 0, ..TrainSettings::default() }).contains("steps is 0"));
+        assert!(TrainSettings::default().check().is_ok());
     }
 }

@@ -11,7 +11,7 @@ use cleave_leakage::Effort;
 use cleave_nets::{AlexNet, Checkpoint, Device, Header, ModelCard, Network, Role, SignalForm, SignalKind, Training};
 use cleave_partition::{BackHalf, Cut, Error, FrontHalf, check_cut, release};
 use cleave_retrain::{
-    JoinSettings, Outcome, SignalSource, TrainSettings, Trainer, average_accuracy, evaluate, join_signal,
+    Curriculum, JoinSettings, Outcome, SignalSource, TrainSettings, Trainer, average_accuracy, evaluate, join_signal,
 };
 use cleave_transport::{Authority, Client, ClientConfig, ClientTls, Server, ServerConfig, ServerTls, Service};
 use rand::SeedableRng;
@@ -169,7 +169,7 @@ impl Demo {
         name: &str,
     ) -> Result<Trained, Failure> {
         let steps = if preserved == 0 { self.steps } else { self.retrain_steps };
-        let settings = TrainSettings { steps, ..stage.settings.clone() };
+        let settings = TrainSettings { steps, curriculum: Curriculum::for_join(preserved), ..stage.settings.clone() };
         let mut trainer = Trainer::new(network, preserved, source.clone(), stage.train.clone(), None, settings)?;
         let mut watch = Watch::new(name, steps, None, Arc::clone(&stage.stop))?;
         if trainer.run(None, &mut watch)? == Outcome::Interrupted {

@@ -50,6 +50,9 @@ pub struct Infer {
     /// Also run this whole network here, with the same signals, and count labels that differ
     #[arg(long)]
     compare_whole: Option<PathBuf>,
+    /// Of a labelled set, take this split only
+    #[arg(long)]
+    split: Option<String>,
     /// Stop at the first broken image instead of naming and leaving it out
     #[arg(long)]
     strict: bool,
@@ -147,7 +150,9 @@ impl Infer {
         let (mut sets, mut entries) = (Vec::new(), Vec::new());
         for path in &self.images {
             let set = sets.len();
-            match Dataset::open(path, &OpenOptions { strict: self.strict, ..OpenOptions::default() }) {
+            let options = OpenOptions { strict: self.strict, split: self.split.clone(), ..OpenOptions::default() };
+            match Dataset::open(path, &options) {
+                Err(error) if self.split.is_some() => return Err(error.into()),
                 Ok(data) if !path.is_file() || path.extension().is_some_and(|end| end == "tar" || end == "gz") => {
                     let class = |index| data.label(index).map(|label| data.classes()[label].clone());
                     entries.extend((0..data.len()).map(|index| Entry {

@@ -48,9 +48,13 @@ pub struct SignalOptions {
     /// Size of the new weights, in units of the old ones
     #[arg(long, default_value_t = 1.0)]
     pub new_weights: f32,
-    /// Share of the steps over which signals come in gradually; 0 for all from the start
-    #[arg(long, default_value_t = 0.5)]
-    pub curriculum: f32,
+    /// Share of the steps over which pairs of a class and a signal that are both not 0 come in; 0 for all from the
+    /// start; without this 0.5, or 0.3 where nothing is preserved
+    #[arg(long)]
+    pub curriculum: Option<f32>,
+    /// Share of the steps before that, with few such pairs; without this 0, or 0.3 where nothing is preserved
+    #[arg(long)]
+    pub hold: Option<f32>,
     #[command(flatten)]
     pub glyphs: GlyphOptions,
 }
@@ -74,6 +78,12 @@ pub enum Form {
 }
 
 impl SignalOptions {
+    /// How pairs come in.
+    pub fn curriculum(&self) -> Curriculum {
+        let usual = Curriculum::for_join(self.preserve);
+        Curriculum { span: self.curriculum.unwrap_or(usual.span), hold: self.hold.unwrap_or(usual.hold), ..usual }
+    }
+
     /// The settings of the join for a network of so many classes.
     pub fn join(&self, classes: usize, seed: u64) -> JoinSettings {
         let kind = match (self.kind, classes) {
@@ -92,10 +102,7 @@ impl SignalOptions {
 impl Retrain {
     /// Runs the command.
     pub fn run(&self, output: &Output) -> Result<(), Failure> {
-        let settings = TrainSettings {
-            curriculum: Curriculum { span: self.signal.curriculum, ..Curriculum::default() },
-            ..self.training.settings(self.seed)
-        };
+        let settings = TrainSettings { curriculum: self.signal.curriculum(), ..self.training.settings(self.seed) };
         let base = Checkpoint::load(&self.model, &self.device.open()?)?;
         let data = DataOptions {
             classes: self.data.classes.clone().or_else(|| Some(base.card.classes.clone())),

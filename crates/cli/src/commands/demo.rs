@@ -29,9 +29,12 @@ pub struct Demo {
     /// Labelled images of your own, with a train and a val or test split, instead of the built-in ones
     #[arg(long, default_value = "builtin")]
     data: PathBuf,
-    /// Steps of training from scratch: the base network, and N = 0
+    /// Steps of training the base network
     #[arg(long, default_value_t = 1600)]
     steps: usize,
+    /// Steps for N = 0, which trains from scratch with the signal
+    #[arg(long, default_value_t = 4000)]
+    scratch_steps: usize,
     /// Steps of each retraining that starts from the base network
     #[arg(long, default_value_t = 900)]
     retrain_steps: usize,
@@ -154,7 +157,8 @@ impl Demo {
         let classes = base.output().values();
         let kind = if classes == 2 { SignalKind::Complement } else { SignalKind::Offset };
         let form = if classes <= 10 { SignalForm::Digit } else { SignalForm::Plane };
-        let join = JoinSettings { preserved, kind, form, strength: 1.0, new_weights: 1.0, seed: self.seed };
+        let strength = JoinSettings::usual_strength(preserved);
+        let join = JoinSettings { preserved, kind, form, strength, new_weights: 1.0, seed: self.seed };
         let samples = stage.train.epoch(0)?.next().transpose()?.map(|batch| batch.images).unwrap_or_default();
         let (network, source) = join_signal(base, &join, Some(stage.glyphs.clone()), samples)?;
         self.train(stage, &network, preserved, Some(source), &format!("N = {preserved}"))
@@ -168,7 +172,11 @@ impl Demo {
         source: Option<SignalSource>,
         name: &str,
     ) -> Result<Trained, Failure> {
-        let steps = if preserved == 0 { self.steps } else { self.retrain_steps };
+        let steps = match (source.is_some(), preserved) {
+            (false, _) => self.steps,
+            (true, 0) => self.scratch_steps,
+            (true, _) => self.retrain_steps,
+        };
         let settings = TrainSettings { steps, curriculum: Curriculum::for_join(preserved), ..stage.settings.clone() };
         let mut trainer = Trainer::new(network, preserved, source.clone(), stage.train.clone(), None, settings)?;
         let mut watch = Watch::new(name, steps, None, Arc::clone(&stage.stop))?;

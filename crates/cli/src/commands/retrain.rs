@@ -42,17 +42,18 @@ pub struct SignalOptions {
     /// How the signal is drawn
     #[arg(long, value_enum, default_value_t = Form::Digit)]
     pub signal: Form,
-    /// Energy of the signal at the join, in units of all other channels' together
-    #[arg(long, default_value_t = 1.0)]
-    pub strength: f32,
+    /// Energy of the signal at the join, in units of all other channels' together; without this 1, or 0.3 where
+    /// nothing is preserved
+    #[arg(long)]
+    pub strength: Option<f32>,
     /// Size of the new weights, in units of the old ones
     #[arg(long, default_value_t = 1.0)]
     pub new_weights: f32,
-    /// Share of the steps over which pairs of a class and a signal that are both not 0 come in; 0 for all from the
-    /// start; without this 0.5, or 0.3 where nothing is preserved
+    /// Share of the steps over which signals come in, those of class 0 at once; 0 for all from the start; without this
+    /// 0.5, or 0.3 where nothing is preserved
     #[arg(long)]
     pub curriculum: Option<f32>,
-    /// Share of the steps before that, with few such pairs; without this 0, or 0.3 where nothing is preserved
+    /// Share of the steps before that, with few signals; without this 0, or 0.3 where nothing is preserved
     #[arg(long)]
     pub hold: Option<f32>,
     #[command(flatten)]
@@ -78,7 +79,7 @@ pub enum Form {
 }
 
 impl SignalOptions {
-    /// How pairs come in.
+    /// How signals come in.
     pub fn curriculum(&self) -> Curriculum {
         let usual = Curriculum::for_join(self.preserve);
         Curriculum { span: self.curriculum.unwrap_or(usual.span), hold: self.hold.unwrap_or(usual.hold), ..usual }
@@ -94,7 +95,8 @@ impl SignalOptions {
             Form::Digit => SignalForm::Digit,
             Form::Plane => SignalForm::Plane,
         };
-        let Self { preserve: preserved, strength, new_weights, .. } = *self;
+        let Self { preserve: preserved, new_weights, .. } = *self;
+        let strength = self.strength.unwrap_or(JoinSettings::usual_strength(preserved));
         JoinSettings { preserved, kind, form, strength, new_weights, seed }
     }
 }

@@ -79,7 +79,7 @@ impl Client {
             element: config.element,
         };
         let (connection, info) = dial(&endpoint, addr, server_name, &hello, &config).await?;
-        let (item_len, output_len) = sizes(&info, config.element)?;
+        let (item_len, output_len) = sizes(&info, &config)?;
         let connection = Mutex::new(connection);
         let server_name = server_name.to_owned();
         Ok(Self(Arc::new(Session {
@@ -226,11 +226,12 @@ impl Session {
         Layout::new(self.output_len, batch, Element::F32).and_then(|layout| layout.decode(bytes)).map_err(broken)
     }
 
-    /// Waits longer each time, with jitter so that clients do not come back together; never less than the server asks for.
+    /// Waits longer each time, with jitter so that clients do not come back together: as long as the server asks for, up
+    /// to the longest pause of the settings.
     async fn pause(&self, attempt: u32, at_least: Duration) {
         let doubled = self.config.backoff.saturating_mul(1 << (attempt - 1).min(16)).min(self.config.max_backoff);
         let jitter = rand::rng().random_range(0.5..1.0);
-        tokio::time::sleep(doubled.mul_f64(jitter).max(at_least)).await;
+        tokio::time::sleep(doubled.mul_f64(jitter).max(at_least).min(self.config.max_backoff)).await;
     }
 
     /// Replaces `broken`, unless another call has done so already.
@@ -308,9 +309,16 @@ fn unexpected(during: &'static str) -> TransportError {
 }
 
 /// Checks that the announced sizes agree with one another and with what was asked for.
-fn sizes(info: &ServerHello, element: Element) -> Result<(usize, usize), TransportError> {
+fn sizes(info: &ServerHello, config: &ClientConfig) -> Result<(usize, usize), TransportError> {
+    let element = config.element;
     let broken = |source| TransportError::Frame { during: "the hello", source };
     let (item_len, output_len) = (info.item_len().map_err(broken)?, info.output_len().map_err(broken)?);
+    let expected = [("item", config.expected_item_len, item_len), ("output", config.expected_output_len, output_len)];
+    for (field, expected, got) in expected {
+        if let Some(expected) = expected.filter(|&expected| expected != got) {
+            return Err(TransportError::WrongReply { field, expected: expected as u128, got: got as u128 });
+        }
+    }
     let item = Layout::new(item_len, 1, element).map_err(broken)?;
     if info.element != element || info.item_bytes != item.byte_len() as u64 {
         let message = format!(

@@ -17,6 +17,10 @@ const CONNECTION_WINDOW: u32 = 2 * STREAM_WINDOW;
 /// and 8952 bytes fill a jumbo frame; a path that carries only 1500 keeps its 1452.
 const LARGEST_DATAGRAM: u16 = 8952;
 
+/// How long the other side may hold back an acknowledgement. Chosen because a request whose last packets wait for the
+/// congestion window otherwise stands still for QUIC's default of 25 ms, which is as long as a batch takes to compute.
+const LONGEST_ACK_DELAY: Duration = Duration::from_millis(1);
+
 /// Settings of a server.
 ///
 /// Worst-case memory in bytes:
@@ -91,6 +95,11 @@ pub struct ClientConfig {
     pub element: Element,
     /// Hash in the client's front half. With `None` any back half of that name is taken.
     pub expected_pair_hash: Option<[u8; 32]>,
+    /// Values that the client will send for one item, and values that it will take for one answer. A server that
+    /// announces others is refused; with `None` whatever it announces is believed, and memory is set aside for it.
+    pub expected_item_len: Option<usize>,
+    /// See [`ClientConfig::expected_item_len`].
+    pub expected_output_len: Option<usize>,
     /// Attempts after the first, on `Busy`, `ShuttingDown` or a lost connection.
     pub retries: u32,
     /// Pause before the first retry; it doubles with each, and part of it is drawn at random.
@@ -111,6 +120,8 @@ impl Default for ClientConfig {
         Self {
             element: Element::F32,
             expected_pair_hash: None,
+            expected_item_len: None,
+            expected_output_len: None,
             retries: 5,
             backoff: Duration::from_millis(50),
             max_backoff: Duration::from_secs(5),
@@ -131,8 +142,11 @@ impl ClientConfig {
 }
 
 fn transport(idle_timeout: Duration) -> Result<TransportConfig, TransportError> {
+    let mut acks = quinn::AckFrequencyConfig::default();
+    acks.max_ack_delay(Some(LONGEST_ACK_DELAY));
     let mut transport = TransportConfig::default();
     transport
+        .ack_frequency_config(Some(acks))
         .max_concurrent_uni_streams(0u8.into())
         .datagram_receive_buffer_size(None)
         .stream_receive_window(STREAM_WINDOW.into())

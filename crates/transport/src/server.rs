@@ -18,7 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 /// What a server did, from its binding to its end.
@@ -97,8 +97,8 @@ struct Shared {
     /// Places at work.
     workers: Arc<Semaphore>,
     connections: Arc<Semaphore>,
-    /// One for each stream that clients may have open; a request holds it until its reply has arrived.
-    under_way: Arc<Semaphore>,
+    /// Requests whose reply has not arrived yet.
+    under_way: watch::Sender<usize>,
     draining: AtomicBool,
 }
 
@@ -141,7 +141,7 @@ impl Server {
             places: Arc::new(Semaphore::new(places)),
             workers: Arc::new(Semaphore::new(config.workers.into())),
             connections: Arc::new(Semaphore::new(config.max_connections.into())),
-            under_way: Arc::new(Semaphore::new(streams(&config) as usize)),
+            under_way: watch::Sender::new(0),
             draining: AtomicBool::new(false),
             config,
         };
@@ -185,7 +185,8 @@ impl Server {
         }
         shared.draining.store(true, Ordering::Relaxed);
         endpoint.set_server_config(None);
-        let idle = shared.under_way.acquire_many(streams(&shared.config));
+        let mut under_way = shared.under_way.subscribe();
+        let idle = under_way.wait_for(|&requests| requests == 0);
         drop(tokio::time::timeout(shared.config.drain_deadline, idle).await);
         endpoint.close(CloseCode::ShuttingDown.into(), b"shutting down");
         drop(tokio::time::timeout(shared.config.write_timeout, endpoint.wait_idle()).await);
@@ -193,9 +194,20 @@ impl Server {
     }
 }
 
-/// Streams that all clients together may have open.
-fn streams(config: &ServerConfig) -> u32 {
-    u32::from(config.max_connections) * u32::from(config.max_concurrent_requests)
+/// Counts a request as under way until it is dropped.
+struct UnderWay(Arc<Shared>);
+
+impl UnderWay {
+    fn new(shared: Arc<Shared>) -> Self {
+        shared.under_way.send_modify(|requests| *requests += 1);
+        Self(shared)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.send_modify(|requests| *requests -= 1);
+    }
 }
 
 fn host(name: &str, service: Arc<dyn Service>) -> Result<Hosted, TransportError> {
@@ -241,7 +253,10 @@ fn admit(shared: &Arc<Shared>, incoming: Incoming, connections: &mut JoinSet<()>
                 drop(place);
             });
         }
-        Err(_) => incoming.refuse(),
+        Err(_) => {
+            shared.counters.refused.fetch_add(1, Ordering::Relaxed);
+            incoming.refuse();
+        }
     }
 }
 
@@ -270,12 +285,8 @@ async fn serve_connection(shared: &Arc<Shared>, incoming: Incoming, peer: Socket
     shared.counters.connections.fetch_add(1, Ordering::Relaxed);
     shared.observer.connected(peer, &session.hosted.name);
     while let Ok((send, recv)) = connection.accept_bi().await {
-        let Ok(under_way) = Arc::clone(&shared.under_way).acquire_owned().await else { break };
-        let (shared, session) = (Arc::clone(shared), session.clone());
-        tokio::spawn(async move {
-            serve_request(&shared, &session, send, recv).await;
-            drop(under_way);
-        });
+        let (request, session) = (UnderWay::new(Arc::clone(shared)), session.clone());
+        tokio::spawn(async move { serve_request(&request.0, &session, send, recv).await });
     }
     Ok(())
 }
@@ -355,6 +366,7 @@ impl Refusal {
 
     fn reply(&self, id: u128) -> ReplyHead {
         let mut message = self.message.clone();
+        message.retain(|c| c == '\n' || !c.is_control()); // the wire refuses what could steer a terminal
         let end = (0..=MAX_MESSAGE.min(message.len())).rev().find(|&at| message.is_char_boundary(at)).unwrap_or(0);
         message.truncate(end);
         ReplyHead { id, status: self.status, batch: 0, retry_after_ms: self.retry_after_ms, message: Some(message) }

@@ -159,6 +159,35 @@ async fn draining_finishes_what_is_under_way() {
 }
 
 #[tokio::test]
+async fn a_request_during_the_drain_is_told_so_at_once() {
+    let server = start();
+    let client = server.client(patient()).await;
+    let hasty = server.client(ClientConfig { retries: 0, ..patient() }).await;
+    let slow = tokio::spawn(async move { client.call(&[-5.0, 1.0, 0.0, 0.0], 1).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    server.stop.send(()).unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let error = hasty.call(&[1.0; 4], 1).await.unwrap_err();
+    assert!(!slow.is_finished(), "the answer came only with the end of the drain");
+    assert!(
+        matches!(error, TransportError::Refused { status: Status::ShuttingDown, .. } | TransportError::Busy { .. }),
+        "{error}"
+    );
+    assert!(slow.await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn a_server_that_announces_other_sizes_is_refused() {
+    let server = start();
+    for (item, output) in [(Some(5), None), (None, Some(3))] {
+        let config = ClientConfig { expected_item_len: item, expected_output_len: output, ..patient() };
+        let error = server.refuses(server.tls(), "localhost", "sums", config).await;
+        assert!(matches!(error, TransportError::WrongReply { .. }), "{error}");
+    }
+    server.client(ClientConfig { expected_item_len: Some(4), expected_output_len: Some(2), ..patient() }).await;
+}
+
+#[tokio::test]
 async fn a_server_killed_in_the_middle_of_a_request_is_a_typed_error() {
     let machine = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let server = machine.spawn(async { start() }).await.unwrap();

@@ -4,8 +4,11 @@ use crate::{Error, SignalSpec};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-/// The most values that one sample or one tensor of weights may have: 8 GiB of f32. A file that asks for more is damaged.
-const MAX_VALUES: usize = 1 << 31;
+/// The most values that one tensor of weights may have: 8 GiB of f32. A file that asks for more is damaged.
+const MAX_WEIGHTS: usize = 1 << 31;
+
+/// The most values that one sample may have at any point, padding included: 256 MiB of f32; AlexNet has 0.2 million.
+const MAX_SAMPLE: usize = 1 << 26;
 
 /// The largest side, stride and padding of a window, in pixels.
 const MAX_SIDE: usize = 1 << 16;
@@ -152,7 +155,7 @@ impl Layer {
     /// The reason, in words, when the layer cannot take `input`.
     pub(crate) fn output(&self, input: Shape) -> Result<Shape, String> {
         let output = self.unbounded_output(input)?;
-        bounded(&output.dims(), "makes")?;
+        bounded(&output.dims(), "makes", MAX_SAMPLE)?;
         Ok(output)
     }
 
@@ -181,10 +184,10 @@ fn nonzero(value: usize, what: &str) -> Result<usize, String> {
 }
 
 /// `verb` says what the layer does with that many values.
-fn bounded(extents: &[usize], verb: &str) -> Result<(), String> {
+fn bounded(extents: &[usize], verb: &str, most: usize) -> Result<(), String> {
     match extents.iter().try_fold(1_usize, |product, &extent| product.checked_mul(extent)) {
-        Some(values) if values <= MAX_VALUES => Ok(()),
-        _ => Err(format!("{verb} {extents:?} values, more than {MAX_VALUES}")),
+        Some(values) if values <= most => Ok(()),
+        _ => Err(format!("{verb} {extents:?} values, more than {most}")),
     }
 }
 
@@ -192,7 +195,7 @@ fn linear_output(input: Shape, features: usize) -> Result<Shape, String> {
     if !input.is_vector() {
         return Err(format!("takes a vector, not {input}; put a flatten layer before it"));
     }
-    bounded(&[features, input.channels], "needs a matrix of")?;
+    bounded(&[features, input.channels], "needs a matrix of", MAX_WEIGHTS)?;
     nonzero(features, "features").map(Shape::vector)
 }
 
@@ -208,7 +211,7 @@ fn slide(input: Shape, window: &Window, channels: usize) -> Result<Shape, String
         return Err(format!("has a window {window:?}, of which a number is above {MAX_SIDE}"));
     }
     let padded = window.padded([input.height, input.width]);
-    bounded(&[input.channels, padded[0], padded[1]], "pads its input to")?;
+    bounded(&[input.channels, padded[0], padded[1]], "pads its input to", MAX_SAMPLE)?;
     let [height, width] = window.output(padded).ok_or_else(|| {
         format!(
             "slides a {:?} window with stride {:?} over {input}, which has no room for it",
@@ -227,7 +230,7 @@ fn conv_output(input: Shape, filters: usize, window: &Window, groups: usize) -> 
             input.channels
         ));
     }
-    bounded(&[filters, input.channels / groups, window.size[0], window.size[1]], "needs a kernel of")?;
+    bounded(&[filters, input.channels / groups, window.size[0], window.size[1]], "needs a kernel of", MAX_WEIGHTS)?;
     slide(input, window, filters)
 }
 
@@ -278,8 +281,8 @@ impl Architecture {
     /// # Errors
     /// [`Error::Architecture`] names the first layer that cannot take its input.
     pub fn shapes(&self) -> Result<Vec<Shape>, Error> {
-        if self.input.values() == 0 || self.input.values() > MAX_VALUES {
-            let reason = format!("takes an input of {}, expected 1 to {MAX_VALUES} values", self.input);
+        if self.input.values() == 0 || self.input.values() > MAX_SAMPLE {
+            let reason = format!("takes an input of {}, expected 1 to {MAX_SAMPLE} values", self.input);
             return Err(Error::Architecture { index: 0, reason });
         }
         let joins = |layer: &&Layer| matches!(layer, Layer::SignalJoin(_));

@@ -275,8 +275,13 @@ pub fn read_checkpoint<M: DeserializeOwned>(path: &Path, role: Role) -> Result<(
 /// # Errors
 /// As [`read_checkpoint`].
 pub fn read_manifest(path: &Path) -> Result<(Header, serde_json::Value), Error> {
-    let text = manifest_of(path, &metadata_of(path, &read(path)?)?)?;
+    let bytes = read(path)?;
+    let metadata = metadata_of(path, &bytes)?;
+    let text = manifest_of(path, &metadata)?;
     let header = check_header(path, &text)?;
+    let file = SafeTensors::deserialize(&bytes)
+        .map_err(|error| Error::Format { path: path.to_owned(), reason: error.to_string() })?;
+    check_hash(path, &metadata, hash(&text, file.iter()))?;
     let value = serde_json::from_str(&text)
         .map_err(|error| Error::Format { path: path.to_owned(), reason: error.to_string() })?;
     Ok((header, value))

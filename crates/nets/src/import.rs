@@ -56,9 +56,7 @@ pub fn import_network(
     mapping: &KeyMapping,
     device: &Device,
 ) -> Result<(Network, ImportReport), Error> {
-    let mut foreign = read_foreign(path)?;
-    let ignored: Vec<_> = foreign.keys().filter(|key| key.ends_with("num_batches_tracked")).cloned().collect();
-    foreign.retain(|key, _| !ignored.contains(key));
+    let (mut foreign, ignored) = read_foreign(path)?;
     let wanted = Network::tensor_shapes(&architecture)?;
     let (mapped_by, pairs) = pair_up(mapping, &wanted, &foreign)?;
     let mut tensors = BTreeMap::new();
@@ -86,6 +84,7 @@ fn pair_up(mapping: &KeyMapping, wanted: &Wanted, foreign: &Foreign) -> Result<(
         KeyMapping::Given(names) => Ok(("given", by_given(names, wanted, foreign)?)),
         KeyMapping::Auto => match by_name(wanted, foreign) {
             Ok(keys) => Ok(("name", keys)),
+            Err(error) if wanted.iter().any(|(name, _)| foreign.contains_key(name)) => Err(error),
             Err(_) => Ok(("order", by_order(wanted, foreign)?)),
         },
     }
@@ -186,11 +185,20 @@ fn permutations(count: usize) -> Vec<Vec<usize>> {
     orders
 }
 
-fn read_foreign(path: &Path) -> Result<Foreign, Error> {
+/// Integers that count batches, and no weights.
+fn is_counter(key: &str) -> bool {
+    key.ends_with("num_batches_tracked")
+}
+
+/// The tensors of a file, and the keys that hold no weights.
+fn read_foreign(path: &Path) -> Result<(Foreign, Vec<String>), Error> {
     let bytes = std::fs::read(path).map_err(|source| Error::Io { action: "read", path: path.to_owned(), source })?;
     match SafeTensors::deserialize(&bytes) {
         Ok(file) => {
-            file.iter().map(|(name, view)| Ok((name.to_owned(), crate::checkpoint::host(name, &view)?))).collect()
+            let (ignored, weights): (Vec<_>, Vec<_>) = file.iter().partition(|(name, _)| is_counter(name));
+            let host = |(name, view): &(&str, _)| Ok((name.to_string(), crate::checkpoint::host(name, view)?));
+            let foreign = weights.iter().map(host).collect::<Result<_, Error>>()?;
+            Ok((unwrap(foreign), ignored.into_iter().map(|(name, _)| name.to_owned()).collect()))
         }
         Err(_) => read_state_dict(path),
     }
@@ -199,12 +207,13 @@ fn read_foreign(path: &Path) -> Result<Foreign, Error> {
 /// The wrappers that training scripts put around a state dict.
 const WRAPPERS: [&str; 4] = ["state_dict", "model_state_dict", "model", "module"];
 
-fn read_state_dict(path: &Path) -> Result<Foreign, Error> {
+fn read_state_dict(path: &Path) -> Result<(Foreign, Vec<String>), Error> {
     let format = |reason: String| Error::Format { path: path.to_owned(), reason };
     let reader = PytorchReader::new(path).map_err(|error| format(error.to_string()))?;
-    let mut foreign = BTreeMap::new();
+    let (mut foreign, mut ignored) = (BTreeMap::new(), Vec::new());
     for (name, tensor) in reader.into_tensors() {
-        if name.ends_with("num_batches_tracked") {
+        if is_counter(&name) {
+            ignored.push(name);
             continue;
         }
         let bytes = tensor.read().map_err(|error| format(error.to_string()))?;
@@ -214,7 +223,7 @@ fn read_state_dict(path: &Path) -> Result<Foreign, Error> {
     if foreign.is_empty() {
         return Err(format("it holds no tensor; save the model's state_dict() with torch.save".to_owned()));
     }
-    Ok(unwrap(foreign))
+    Ok((unwrap(foreign), ignored))
 }
 
 /// Takes off a prefix that all keys share, where it is one of [`WRAPPERS`].

@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
-use cleave_nets::{AlexNet, Architecture, Device, Error, KeyMapping, device, import_network};
+use cleave_nets::{AlexNet, Architecture, Device, Error, KeyMapping, Network, device, import_network};
+use safetensors::tensor::{Dtype, TensorView};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -88,4 +89,31 @@ fn garbage_and_truncated_files_are_errors() {
     }
     std::fs::write(&path, b"not a model").unwrap();
     assert!(import_network(&path, architecture(), &KeyMapping::Auto, &flex()).is_err());
+}
+
+#[test]
+fn counters_are_left_and_reported_and_one_missing_key_is_named() {
+    let own = Network::random(architecture(), 3, &flex()).unwrap().tensors().unwrap();
+    let bytes: Vec<(String, Vec<usize>, Vec<u8>)> = own
+        .iter()
+        .map(|(name, tensor)| {
+            let bytes = tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            (name.clone(), tensor.shape.clone(), bytes)
+        })
+        .collect();
+    let view = |dtype, shape: &[usize], bytes| TensorView::new(dtype, shape.to_vec(), bytes).unwrap();
+    let mut views: Vec<_> =
+        bytes.iter().map(|(name, shape, bytes)| (name.as_str(), view(Dtype::F32, shape, bytes))).collect();
+    views.push(("1.num_batches_tracked", view(Dtype::I64, &[], &[0; 8])));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights.safetensors");
+    let import = |views: Vec<(&str, TensorView<'_>)>| {
+        std::fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+        import_network(&path, architecture(), &KeyMapping::Auto, &flex())
+    };
+    let (_, report) = import(views.clone()).unwrap();
+    assert_eq!((report.mapped_by, report.ignored), ("name", vec!["1.num_batches_tracked".to_owned()]));
+    views.retain(|(name, _)| *name != "0.bias");
+    let Err(Error::Keys { missing, unknown }) = import(views) else { panic!("a bias is missing") };
+    assert_eq!((missing, unknown), (vec!["0.bias".to_owned()], vec![]));
 }

@@ -76,6 +76,12 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// Both halves under one name.
+    #[error("both halves were to go to {}; give two names", .path.display())]
+    SameFile {
+        /// The file.
+        path: PathBuf,
+    },
     /// Not the values of the cut.
     #[error("smashed data of {batch} samples of {item} has {expected} values, got {got}")]
     SmashedLength {

@@ -152,8 +152,11 @@ impl Release {
     /// Writes both files, each whole or not at all; the provider's first.
     ///
     /// # Errors
-    /// [`Error::Exists`] unless `overwrite`; [`Error::Network`] when a file cannot be written.
+    /// [`Error::SameFile`]; [`Error::Exists`] unless `overwrite`; [`Error::Network`] when a file cannot be written.
     pub fn write(&self, front: &Path, back: &Path, overwrite: bool) -> Result<(), Error> {
+        if front == back {
+            return Err(Error::SameFile { path: front.to_owned() });
+        }
         if let Some(path) = [front, back].into_iter().find(|path| !overwrite && path.exists()) {
             return Err(Error::Exists { path: path.to_owned() });
         }

@@ -178,6 +178,7 @@ fn nothing_is_overwritten_unasked_and_a_failed_release_leaves_no_half() {
     let folder = tempfile::tempdir().unwrap();
     let (release, front, back) = released(folder.path());
     assert!(matches!(release.write(&front, &back, false), Err(Error::Exists { .. })));
+    assert!(matches!(release.write(&front, &front, true), Err(Error::SameFile { .. })));
     release.write(&front, &back, true).unwrap();
     let lone = folder.path().join("lone.safetensors");
     assert!(release.write(&folder.path().join("no-folder/front"), &lone, false).is_err());

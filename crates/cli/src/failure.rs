@@ -48,6 +48,26 @@ pub enum Failure {
         /// The data.
         path: PathBuf,
     },
+    /// A set without a single image.
+    #[error("{} holds no image of that split and those classes", .path.display())]
+    NoImages {
+        /// The data.
+        path: PathBuf,
+    },
+    /// Images of which none could be read.
+    #[error("none of the {count} images could be read")]
+    AllBroken {
+        /// Images given.
+        count: usize,
+    },
+    /// Other classes than the network's.
+    #[error("the network answers in the classes {}, and --classes names {}", .network.join(", "), .given.join(", "))]
+    OtherClasses {
+        /// Those of the network.
+        network: Vec<String>,
+        /// Those of the command line.
+        given: Vec<String>,
+    },
     /// Ctrl-C in the demo, which saves nothing.
     #[error("interrupted")]
     DemoInterrupted,
@@ -107,6 +127,12 @@ impl Failure {
         Self::File { path: path.to_owned(), source }
     }
 
+    /// A table that belongs to no command.
+    pub fn stray_table(path: &Path, stray: &str, commands: &[String]) -> Self {
+        let reason = format!("[{stray}] is no command; there are {}", commands.join(", "));
+        Self::Toml { path: path.to_owned(), reason }
+    }
+
     /// A file that is no TOML.
     pub fn toml(path: &Path, error: &toml::de::Error) -> Self {
         Self::Toml { path: path.to_owned(), reason: error.to_string() }
@@ -122,11 +148,14 @@ impl Failure {
     const fn code(&self) -> u8 {
         use cleave_nets::Error as Net;
         use cleave_partition::Error as Part;
+        use cleave_retrain::Error as Training;
         match self {
             Self::CheckLeaks { .. } | Self::Partition(Part::Leaks { .. }) => 4,
             Self::Data(_)
             | Self::File { .. }
             | Self::NoValidation { .. }
+            | Self::NoImages { .. }
+            | Self::AllBroken { .. }
             | Self::Partition(Part::Damaged { .. } | Part::Contradiction { .. } | Part::Exists { .. }) => 3,
             Self::Network(net)
             | Self::Partition(Part::Network(net))
@@ -147,12 +176,25 @@ impl Failure {
             },
             Self::Training(cleave_retrain::Error::Data(_)) => 3,
             Self::Transport(cleave_transport::TransportError::Busy { .. }) => 6,
+            Self::Transport(error) if is_local(error) => 3,
             Self::Transport(_)
             | Self::Address { .. }
             | Self::Partition(Part::Signal(cleave_retrain::Error::Scores { .. })) => 5,
             Self::Interrupted { .. } | Self::DemoInterrupted => 130,
-            Self::Toml { .. } | Self::NothingToResume { .. } | Self::UnfinishedRun { .. } | Self::Partition(_) => 2,
-            Self::Training(cleave_retrain::Error::Setting { .. } | cleave_retrain::Error::Classes { .. }) => 2,
+            Self::Toml { .. }
+            | Self::OtherClasses { .. }
+            | Self::NothingToResume { .. }
+            | Self::UnfinishedRun { .. }
+            | Self::Partition(_) => 2,
+            Self::Training(error) => match error {
+                Training::Setting { .. }
+                | Training::Classes { .. }
+                | Training::Glyphs { .. }
+                | Training::TooFewImages { .. }
+                | Training::OtherRun { .. } => 2,
+                Training::State { .. } | Training::Io { .. } | Training::NoBatch { .. } => 3,
+                _ => 1,
+            },
             _ => 1,
         }
     }
@@ -174,6 +216,9 @@ impl Failure {
             | Self::Partition(Part::Network(_) | Part::Damaged { .. } | Part::Contradiction { .. }) => {
                 "`cleave inspect FILE` says what a model file is"
             }
+            Self::Transport(error) if is_local(error) => {
+                "`cleave keys --help` says which files there are and who needs them"
+            }
             Self::Transport(_) | Self::Address { .. } => {
                 "check that `cleave serve` runs there, and that both sides use certificates from the same `cleave keys`"
             }
@@ -181,4 +226,21 @@ impl Failure {
             _ => "see `cleave help`",
         }
     }
+}
+
+/// Whether the fault lies in this machine's own keys or settings, and not with the other side.
+const fn is_local(error: &cleave_transport::TransportError) -> bool {
+    use cleave_transport::TransportError as Transport;
+    matches!(
+        error,
+        Transport::KeyFile { .. }
+            | Transport::KeyExists { .. }
+            | Transport::Pem { .. }
+            | Transport::KeyMismatch { .. }
+            | Transport::ClientName { .. }
+            | Transport::Validity { .. }
+            | Transport::Certificate { .. }
+            | Transport::Config { .. }
+            | Transport::DuplicateService { .. }
+    )
 }

@@ -71,6 +71,11 @@ impl Command {
     }
 }
 
+/// The names of all commands.
+fn command_names() -> Vec<String> {
+    Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect()
+}
+
 fn main() -> std::process::ExitCode {
     let arguments = match config::expand(std::env::args_os().collect()) {
         Ok(arguments) => arguments,

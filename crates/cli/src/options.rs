@@ -2,8 +2,9 @@
 
 use crate::Failure;
 use clap::{Args, ValueEnum};
-use cleave_data::{Dataset, Glyphs, Layout, OpenOptions, Shapes};
+use cleave_data::{Dataset, Glyphs, Layout, Loader, OpenOptions, Shapes};
 use cleave_nets::{AlexNet, Architecture, Device};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 /// Which labelled images to take.
@@ -24,6 +25,18 @@ pub struct DataOptions {
     pub strict: bool,
 }
 
+impl DataOptions {
+    /// The same images with labels in the order of a network's classes.
+    pub fn with_classes_of(&self, network: &[String]) -> Result<Self, Failure> {
+        match &self.classes {
+            Some(given) if given != network => {
+                Err(Failure::OtherClasses { network: network.to_vec(), given: given.clone() })
+            }
+            _ => Ok(Self { classes: Some(network.to_vec()), ..self.clone() }),
+        }
+    }
+}
+
 /// Opens the images of a split, where the data has splits.
 pub fn open_dataset(options: &DataOptions, split: Option<&str>) -> Result<Dataset, Failure> {
     if options.data.as_os_str() == BUILTIN {
@@ -33,14 +46,31 @@ pub fn open_dataset(options: &DataOptions, split: Option<&str>) -> Result<Datase
         layout: Layout::Auto,
         strict: options.strict,
         classes: options.classes.clone(),
-        limit: options.limit,
         ..OpenOptions::default()
     };
     let all = Dataset::open(&options.data, &open)?;
-    match split.filter(|_| !all.splits().is_empty()) {
-        Some(split) => Ok(all.in_split(split)?),
-        None => Ok(all),
+    if all.skipped().total() > 0 {
+        eprintln!("{}: {}", options.data.display(), all.skipped());
     }
+    let chosen = match split {
+        Some(split) if !all.splits().is_empty() => all.in_split(split)?,
+        Some("train") | None => all,
+        Some(split) => {
+            eprintln!("note: {} has no splits; all of its images stand in for {split}", options.data.display());
+            all
+        }
+    };
+    let chosen = options.limit.map_or(chosen.clone(), |most| chosen.limited(most, 0));
+    if chosen.is_empty() { Err(Failure::NoImages { path: options.data.clone() }) } else { Ok(chosen) }
+}
+
+/// Names the broken images of a loader on stderr, and counts them.
+pub fn report_faults(loader: &Loader) -> usize {
+    let faults = loader.faults();
+    if !faults.is_empty() {
+        eprintln!("{faults}");
+    }
+    faults.len()
 }
 
 /// In place of a path: the built-in generator.
@@ -124,8 +154,8 @@ pub struct GlyphOptions {
     #[arg(long)]
     pub glyphs: Option<PathBuf>,
     /// Digit images of each digit that a client gets to draw its signal with
-    #[arg(long, default_value_t = 64)]
-    pub released_glyphs: usize,
+    #[arg(long, default_value = "64")]
+    pub released_glyphs: NonZeroUsize,
 }
 
 /// Digit images to train with and to draw when there is no MNIST.

@@ -31,6 +31,11 @@ impl BackService {
     }
 }
 
+/// What every client of a pair that leaks by the check is shown.
+pub fn notice(reason: &str) -> String {
+    format!("this pair was released although its check leaks: {reason}")
+}
+
 fn dims(shape: Shape) -> Vec<u32> {
     shape.dims().iter().filter_map(|&extent| u32::try_from(extent).ok()).collect()
 }
@@ -44,10 +49,7 @@ impl Service for BackService {
             output_shape: u32::try_from(terms.outputs).into_iter().collect(),
             max_batch: MAX_BATCH,
             elements: vec![Element::F32, Element::F16, Element::U8],
-            notice: terms
-                .accepted
-                .as_ref()
-                .map(|reason| format!("this pair was released although its check leaks: {reason}")),
+            notice: terms.accepted.as_deref().map(notice),
         }
     }
 

@@ -101,6 +101,11 @@ impl Loaders {
             validation: validation.map(evaluation).transpose()?,
         })
     }
+
+    /// Names the broken images that were left out on stderr, and counts them.
+    pub fn report_faults(&self) -> usize {
+        std::iter::once(&self.train).chain(&self.validation).map(options::report_faults).sum()
+    }
 }
 
 /// 2 GiB: the 20,000 images of Dogs vs. Cats at 120 pixels, the enlarged size, fill 0.86 GB.
@@ -149,15 +154,26 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Watches a run of `steps` steps; `log` is appended to.
-    pub fn new(label: &str, steps: usize, log: Option<&Path>, stop: Arc<AtomicBool>) -> Result<Self, Failure> {
+    /// Watches a run of `steps` steps; the log keeps what it holds of the steps before `from`.
+    pub fn new(label: &str, steps: usize, log: Option<(&Path, usize)>, stop: Arc<AtomicBool>) -> Result<Self, Failure> {
         let bar = ProgressBar::new(steps as u64);
         let template = "{prefix} {bar:24} {pos}/{len} {msg} {eta} left";
         bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_prefix(label.to_owned());
-        let open = |path: &Path| File::options().create(true).append(true).open(path);
-        Ok(Self { bar, log: log.map(open).transpose()?, stop, measurements: Vec::new() })
+        let log = log.map(|(path, from)| open_log(path, from).map_err(|source| Failure::file(path, source)));
+        Ok(Self { bar, log: log.transpose()?, stop, measurements: Vec::new() })
     }
+}
+
+/// A log without the lines behind step `from`: those of another run, or of steps that a killed run did not save.
+fn open_log(path: &Path, from: usize) -> std::io::Result<File> {
+    let step = |line: &&str| serde_json::from_str::<serde_json::Value>(line).ok()?.get("step")?.as_u64();
+    let old = if from > 0 { std::fs::read_to_string(path).unwrap_or_default() } else { String::new() };
+    let mut log = File::create(path)?;
+    for line in old.lines().filter(|line| step(line).is_some_and(|step| step <= from as u64)) {
+        writeln!(log, "{line}")?;
+    }
+    Ok(log)
 }
 
 impl Watch {
@@ -212,14 +228,15 @@ pub fn run(
     out: &Path,
 ) -> Result<Vec<Measurement>, Failure> {
     let folder = run_folder(out);
-    std::fs::create_dir_all(&folder)?;
+    std::fs::create_dir_all(&folder).map_err(|source| Failure::file(&folder, source))?;
     let mut trainer = match (resume, Trainer::can_resume(&folder)) {
         (true, true) => trainer.resume(&folder)?,
         (true, false) => return Err(Failure::NothingToResume { folder }),
         (false, true) => return Err(Failure::UnfinishedRun { folder }),
         (false, false) => trainer,
     };
-    let mut watch = Watch::new(label, settings.steps, Some(&folder.join("log.jsonl")), interrupt_flag()?)?;
+    let log = folder.join("log.jsonl");
+    let mut watch = Watch::new(label, settings.steps, Some((&log, trainer.step())), interrupt_flag()?)?;
     if trainer.run(Some(&folder), &mut watch)? == Outcome::Interrupted {
         return Err(Failure::Interrupted { step: trainer.step(), folder });
     }
@@ -240,12 +257,14 @@ pub struct Summary {
     out: PathBuf,
     /// The last measurement.
     last: Option<Measurement>,
+    /// Broken images that were left out.
+    left_out: usize,
 }
 
 impl Summary {
     /// Of a finished run.
-    pub fn new(out: &Path, measurements: &[Measurement]) -> Self {
-        Self { out: out.to_owned(), last: measurements.last().cloned() }
+    pub fn new(out: &Path, measurements: &[Measurement], left_out: usize) -> Self {
+        Self { out: out.to_owned(), last: measurements.last().cloned(), left_out }
     }
 }
 

@@ -109,8 +109,11 @@ fn a_stranger_goes_the_whole_way() {
         assert!(element != "f32" || answer["differs_from_whole"] == 0, "{answer}");
         assert_eq!(std::fs::read_to_string(folder.join("labels.csv")).unwrap().lines().count(), 41);
     }
-    let stranger = [&base[..7], &["bob", "--connect", &server.address]].concat();
-    bad(folder, 5, &stranger);
+    good(folder, &["keys", "--out", "strange", "--client", "bob"]);
+    let stranger = ["infer", "images", "--front", "front.safetensors", "--keys", "strange", "--client", "bob"];
+    bad(folder, 5, &[&stranger[..], &["--connect", &server.address]].concat());
+    let unknown = ["infer", "images", "--front", "front.safetensors", "--keys", "keys", "--client", "carol"];
+    bad(folder, 3, &[&unknown[..], &["--connect", &server.address]].concat());
 }
 
 #[test]
@@ -223,6 +226,36 @@ fn ctrl_c_ends_a_server_with_its_totals() {
     server.stdout.read_to_string(&mut totals).unwrap();
     assert!(server.child.wait().unwrap().success());
     assert!(totals.contains("stopped after 1 connections") && totals.contains("3 requests answered"), "{totals}");
+}
+
+#[test]
+fn too_few_images_and_foreign_classes_are_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let few = ["train", "--data", "builtin", "--limit", "4", "--size", "64", "--divisor", "16", "--out", "few"];
+    assert!(bad(folder, 2, &few).contains("do not fill one batch of 16"));
+    train(folder);
+    let swapped = ["--data", "builtin", "--classes", "triangle,disc", "--steps", "4", "--out", "x.safetensors"];
+    bad(folder, 2, &[&["retrain", "base.safetensors", "--preserve", "1"][..], &swapped].concat());
+    let none = ["retrain", "base.safetensors", "--preserve", "1", "--released-glyphs", "0", "--out", "x.safetensors"];
+    assert_eq!(cleave(folder, &[&none[..], &TINY].concat()).status.code(), Some(2));
+    assert!(!folder.join("x.safetensors").exists());
+}
+
+#[test]
+fn broken_images_are_named_counted_and_stop_a_strict_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    images(folder);
+    let class = std::fs::read_dir(folder.join("images")).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(class.join("broken.png"), b"no image").unwrap();
+    let arguments = "--json train --data images --size 64 --divisor 16 --steps 12 --batch 4 --out m.safetensors";
+    let arguments: Vec<_> = arguments.split_whitespace().collect();
+    let output = cleave(folder, &arguments);
+    assert!(output.status.success() && text(&output.stderr).contains("broken.png"), "{}", text(&output.stderr));
+    let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(result["left_out"], 1);
+    bad(folder, 3, &[&arguments[..], &["--strict"]].concat());
 }
 
 #[test]

@@ -22,6 +22,20 @@ pub enum Error {
         /// What it may be.
         expected: &'static str,
     },
+    /// Not one whole batch.
+    #[error("there are {images} images, which do not fill one batch of {batch}; take a smaller batch or more images")]
+    TooFewImages {
+        /// Images of the data.
+        images: usize,
+        /// Images a batch.
+        batch: usize,
+    },
+    /// An epoch in which every image was broken.
+    #[error("no batch could be read: {faults} images are broken")]
+    NoBatch {
+        /// Broken images.
+        faults: usize,
+    },
     /// Labels and outputs do not agree.
     #[error("the data has {data} classes and the network {network} outputs; take the same number on both sides")]
     Classes {

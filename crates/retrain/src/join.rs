@@ -91,6 +91,9 @@ fn measured_scale(
     let front = base.slice(0..start)?;
     let input = base.input();
     let batch = samples.len() / input.values();
+    if batch == 0 {
+        return Err(Error::TooFewImages { images: 0, batch: 1 });
+    }
     let x =
         Tensor::from_data(TensorData::new(samples, [batch, input.channels, input.height, input.width]), base.device());
     let features = front.forward(x, Pass::default())?; // [batch, channels, height, width]

@@ -148,7 +148,15 @@ impl TrainSettings {
                 expected: "0 up to, not including, 1",
             });
         }
+        let not_negative = [("weight_decay", f64::from(self.weight_decay)), ("power", self.power)];
+        if let Some((name, value)) = not_negative.into_iter().find(|(_, value)| !value.is_finite() || *value < 0.0) {
+            return Err(Error::Setting { name, value: value.to_string(), expected: "0 or more" });
+        }
         let Curriculum { start, hold, span } = self.curriculum;
+        if hold + span > 1.0 {
+            let (name, value) = ("curriculum.hold + curriculum.span", (hold + span).to_string());
+            return Err(Error::Setting { name, value, expected: "at most 1, or some signals never come in" });
+        }
         let shares = [("curriculum.start", start), ("curriculum.hold", hold), ("curriculum.span", span)];
         match shares.into_iter().find(|(_, share)| !(0.0..=1.0).contains(share)) {
             Some((name, share)) => Err(Error::Setting { name, value: share.to_string(), expected: "0 to 1" }),
@@ -255,6 +263,9 @@ impl Trainer {
     ) -> Result<Self, Error> {
         settings.check()?;
         let (data, outputs) = (train.dataset().classes().len(), network.output().values());
+        if train.batches() == 0 {
+            return Err(Error::TooFewImages { images: train.dataset().len(), batch: settings.batch });
+        }
         if data != outputs {
             return Err(Error::Classes { data, network: outputs });
         }
@@ -317,9 +328,14 @@ impl Trainer {
     /// [`Error::Diverged`]; [`Error::Data`]; [`Error::Network`]; [`Error::Io`] when the state cannot be saved.
     pub fn run(&mut self, folder: Option<&Path>, observer: &mut dyn Observer) -> Result<Outcome, Error> {
         let mut window = Window::start();
+        let mut stuck = false; // the rest of an epoch held broken images only
         while self.step < self.settings.steps {
             let per_epoch = self.train.batches().max(1);
-            let (epoch, first) = (self.step / per_epoch, self.step % per_epoch);
+            let (mut epoch, mut first) = (self.step / per_epoch, self.step % per_epoch);
+            if stuck {
+                (epoch, first) = (epoch + 1, 0);
+            }
+            let before = self.step;
             for batch in self.train.epoch_from(epoch as u64, first)? {
                 if observer.stop() {
                     self.seconds += window.since.elapsed().as_secs_f64();
@@ -332,6 +348,10 @@ impl Trainer {
                 if self.step == self.settings.steps {
                     break;
                 }
+            }
+            stuck = self.step == before;
+            if stuck && first == 0 {
+                return Err(Error::NoBatch { faults: self.train.faults().len() });
             }
         }
         Ok(Outcome::Finished)

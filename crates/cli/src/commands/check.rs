@@ -43,7 +43,7 @@ impl CutOptions {
         let data = crate::options::DataOptions {
             data: self.data.clone().unwrap_or_default(),
             classes: Some(model.card.classes.clone()),
-            limit: Some(ZERO_IMAGES),
+            limit: Some(ZERO_IMAGES.div_ceil(model.card.classes.len().max(1))),
             strict: false,
         };
         let options = LoadOptions::evaluation(ZERO_IMAGES);
@@ -89,14 +89,32 @@ pub struct CutCommand {
     #[arg(long)]
     out_back: PathBuf,
     /// Name under which the back half is served
-    #[arg(long, default_value = "model")]
+    #[arg(long, default_value = "model", value_parser = model_name)]
     name: String,
     /// Release although the check leaks; every client is shown the reason
-    #[arg(long, value_name = "REASON")]
+    #[arg(long, value_name = "REASON", value_parser = reason)]
     accept_leak: Option<String>,
     /// Overwrite files that are there
     #[arg(long)]
     force: bool,
+}
+
+/// A name that a hello can carry.
+fn model_name(text: &str) -> Result<String, String> {
+    let fits = (1..=cleave_wire::MAX_NAME).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if fits { Ok(text.to_owned()) } else { Err("take 1 to 128 printable ASCII characters without blanks".to_owned()) }
+}
+
+/// A reason that fits the notice that every client is shown.
+fn reason(text: &str) -> Result<String, String> {
+    let notice = crate::serving::notice(text);
+    if notice.len() <= cleave_wire::MAX_NOTICE && notice.chars().all(|c| c == '\n' || !c.is_control()) {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "take at most {} bytes without control characters",
+        cleave_wire::MAX_NOTICE - crate::serving::notice("").len()
+    ))
 }
 
 /// What was released.

@@ -249,7 +249,7 @@ impl Demo {
             .map_err(|error| Failure::Randomness { reason: error.to_string() })?;
         let unseen = stage.validation.dataset();
         for index in 0..REQUESTS.min(unseen.len()) {
-            let index = index * unseen.len() / REQUESTS.max(1) + index % unseen.classes().len();
+            let index = (index * unseen.len() / REQUESTS + index % unseen.classes().len()) % unseen.len();
             let pixels = unseen.decode(index)?;
             let signals = front.draw(1, &mut rng);
             let smashed = front.smash(preparation.prepare(&pixels)?, &signals, &mut rng)?;

@@ -1,6 +1,6 @@
 //! `cleave eval`: accuracy after unmasking.
 
-use crate::options::{DataOptions, DeviceOption, GlyphOptions, open_dataset};
+use crate::options::{DataOptions, DeviceOption, GlyphOptions, open_dataset, report_faults};
 use crate::training::EVALUATION_BATCH;
 use crate::{Failure, Output};
 use clap::Args;
@@ -62,7 +62,7 @@ impl Eval {
     /// Runs the command.
     pub fn run(&self, output: &Output) -> Result<(), Failure> {
         let model = Checkpoint::load(&self.model, &self.device.open()?)?;
-        let data = DataOptions { classes: Some(model.card.classes.clone()), ..self.data.clone() };
+        let data = self.data.with_classes_of(&model.card.classes)?;
         let dataset = open_dataset(&data, Some(&self.split))?;
         let images = dataset.len();
         let loader = Loader::new(dataset, model.card.preparation.clone(), LoadOptions::evaluation(EVALUATION_BATCH))?;
@@ -75,7 +75,7 @@ impl Eval {
             accuracy: evaluation.accuracy(),
             average_accuracy: average_accuracy(&evaluation, 1000, 100, self.seed),
             masked_matches: evaluation.masked_matches,
-            left_out: loader.faults().len(),
+            left_out: report_faults(&loader),
         })
     }
 

@@ -45,7 +45,7 @@ pub struct Infer {
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=64))]
     batch: u16,
     /// Write the labels to a .csv or .jsonl file
-    #[arg(long)]
+    #[arg(long, value_parser = table_path)]
     out: Option<PathBuf>,
     /// Also run this whole network here, with the same signals, and count labels that differ
     #[arg(long)]
@@ -153,7 +153,7 @@ impl Infer {
             let options = OpenOptions { strict: self.strict, split: self.split.clone(), ..OpenOptions::default() };
             match Dataset::open(path, &options) {
                 Err(error) if self.split.is_some() => return Err(error.into()),
-                Ok(data) if !path.is_file() || path.extension().is_some_and(|end| end == "tar" || end == "gz") => {
+                Ok(data) if self.split.is_some() || (data.skipped().unlabelled == 0 && holds_many(path)) => {
                     let class = |index| data.label(index).map(|label| data.classes()[label].clone());
                     entries.extend((0..data.len()).map(|index| Entry {
                         name: data.name(index),
@@ -230,6 +230,9 @@ impl Infer {
             all.labels.extend(labels);
         }
         bar.finish_and_clear();
+        if all.labels.is_empty() {
+            return Err(Failure::AllBroken { count: all.left_out.len() });
+        }
         all.mean_milliseconds_a_request = milliseconds / f64::from(requests.max(1));
         all.accuracy = accuracy(&all.labels, &front.manifest().classes);
         client.close().await;
@@ -244,7 +247,9 @@ impl Infer {
         let resolved = tokio::net::lookup_host(&self.connect)
             .await
             .map_err(|source| Failure::Address { address: self.connect.clone(), source })?;
-        let address = resolved.into_iter().next().ok_or_else(|| Failure::Address {
+        let mut addresses: Vec<_> = resolved.collect();
+        addresses.sort_by_key(std::net::SocketAddr::is_ipv6); // `cleave serve` listens on 127.0.0.1 by default
+        let address = addresses.into_iter().next().ok_or_else(|| Failure::Address {
             address: self.connect.clone(),
             source: std::io::ErrorKind::NotFound.into(),
         })?;
@@ -256,7 +261,13 @@ impl Infer {
             ElementType::U8 => Element::U8,
         };
         let terms = &front.manifest().terms;
-        let config = ClientConfig { element, expected_pair_hash: terms.pair_hash(), ..ClientConfig::default() };
+        let config = ClientConfig {
+            element,
+            expected_pair_hash: terms.pair_hash(),
+            expected_item_len: Some(terms.smashed.values()),
+            expected_output_len: Some(terms.outputs),
+            ..ClientConfig::default()
+        };
         let client = Client::connect(address, name, tls, &terms.model, config).await?;
         if let Some(notice) = client.info().notice.as_ref().or(terms.accepted.as_ref()) {
             eprintln!("NOTICE from the provider: {notice}");
@@ -291,6 +302,19 @@ impl Infer {
             }
         }
         Ok((kept, images))
+    }
+}
+
+/// Whether a path is a folder or an archive, and not one image.
+fn holds_many(path: &Path) -> bool {
+    !path.is_file() || path.extension().is_some_and(|end| ["tar", "gz", "tgz"].iter().any(|archive| end == *archive))
+}
+
+/// A file that labels can be written to.
+fn table_path(text: &str) -> Result<PathBuf, String> {
+    match text.rsplit_once('.') {
+        Some((_, "csv" | "jsonl")) => Ok(PathBuf::from(text)),
+        _ => Err("write .csv or .jsonl".to_owned()),
     }
 }
 

@@ -41,7 +41,7 @@ impl std::fmt::Display for Made {
 impl Keys {
     /// Runs the command.
     pub fn run(&self, output: &Output) -> Result<(), Failure> {
-        std::fs::create_dir_all(&self.out)?;
+        std::fs::create_dir_all(&self.out).map_err(|source| Failure::file(&self.out, source))?;
         let mut files = Vec::new();
         let authority = if self.out.join("ca.pem").exists() {
             Authority::load(&self.out)?
@@ -51,7 +51,9 @@ impl Keys {
             files.extend(["ca.pem".to_owned(), "ca-key.pem".to_owned()]);
             authority
         };
-        if !self.out.join("server.pem").exists() {
+        if self.out.join("server.pem").exists() {
+            eprintln!("server.pem is there and stays; to make another, for other names or days, remove it and its key");
+        } else {
             authority.issue_server(&self.server_name, self.days)?.save(&self.out, "server", Existing::Keep)?;
             files.extend(["server.pem".to_owned(), "server-key.pem".to_owned()]);
         }

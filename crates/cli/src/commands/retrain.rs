@@ -106,26 +106,31 @@ impl Retrain {
     pub fn run(&self, output: &Output) -> Result<(), Failure> {
         let settings = TrainSettings { curriculum: self.signal.curriculum(), ..self.training.settings(self.seed) };
         let base = Checkpoint::load(&self.model, &self.device.open()?)?;
-        let data = DataOptions {
-            classes: self.data.classes.clone().or_else(|| Some(base.card.classes.clone())),
-            ..self.data.clone()
-        };
+        let data = self.data.with_classes_of(&base.card.classes)?;
         let loaders = Loaders::open(&data, &base.card.preparation, &settings)?;
         let samples = loaders.train.epoch(0)?.next().transpose()?.map(|batch| batch.images).unwrap_or_default();
         let join = self.signal.join(base.card.classes.len(), self.seed);
         let glyphs = (join.form == SignalForm::Digit)
             .then(|| self.signal.glyphs.open(base.card.classes.len(), "train", self.seed));
         let (network, source) = join_signal(&base.network, &join, glyphs.transpose()?, samples)?;
-        let released =
-            source.glyphs().map(|glyphs| glyphs.subset(self.signal.glyphs.released_glyphs, self.seed)).transpose()?;
-        let trainer =
-            Trainer::new(&network, join.preserved, Some(source), loaders.train, loaders.validation, settings.clone())?;
+        let released = source
+            .glyphs()
+            .map(|glyphs| glyphs.subset(self.signal.glyphs.released_glyphs.get(), self.seed))
+            .transpose()?;
+        let trainer = Trainer::new(
+            &network,
+            join.preserved,
+            Some(source),
+            loaders.train.clone(),
+            loaders.validation.clone(),
+            settings.clone(),
+        )?;
         let mut card = base.card;
         card.architecture = network.architecture().clone();
         card.training.history.push(serde_json::json!({ "run": "join", "settings": join }));
         let checkpoint = Checkpoint { card, network, glyphs: released };
         let label = format!("retrain N={}", join.preserved);
         let measurements = training::run(trainer, self.training.resume, &label, checkpoint, &settings, &self.out)?;
-        output.result(&training::Summary::new(&self.out, &measurements))
+        output.result(&training::Summary::new(&self.out, &measurements, loaders.report_faults()))
     }
 }

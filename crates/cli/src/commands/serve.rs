@@ -93,12 +93,15 @@ impl Serve {
         }
         let models = services.iter().map(|(name, _)| name.clone()).collect();
         let (tls, config) = (self.tls()?, self.config());
-        tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let served = runtime.block_on(async {
             let server = Server::bind(self.listen, tls, services, config)?.with_observer(Arc::new(Lines));
             output.result(&Listening { listening: server.local_addr()?, models })?;
             let statistics = server.run(async { drop(tokio::signal::ctrl_c().await) }).await?;
             output.result(&Totals::from(statistics))
-        })
+        });
+        runtime.shutdown_background(); // a computation that outlasted the drain is not waited for
+        served
     }
 
     fn tls(&self) -> Result<ServerTls, Failure> {

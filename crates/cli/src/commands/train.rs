@@ -36,7 +36,8 @@ impl Train {
         let preparation = measured_preparation(&self.data, self.model.size, self.model.channels, self.seed)?;
         let loaders = Loaders::open(&self.data, &preparation, &settings)?;
         let network = Network::random(architecture.clone(), self.seed, &self.device.open()?)?;
-        let trainer = Trainer::new(&network, 0, None, loaders.train, loaders.validation, settings.clone())?;
+        let trainer =
+            Trainer::new(&network, 0, None, loaders.train.clone(), loaders.validation.clone(), settings.clone())?;
         let card = ModelCard {
             header: Header::of(Role::Whole),
             architecture,
@@ -46,6 +47,6 @@ impl Train {
         };
         let checkpoint = Checkpoint { card, network, glyphs: None };
         let measurements = training::run(trainer, self.training.resume, "train", checkpoint, &settings, &self.out)?;
-        output.result(&training::Summary::new(&self.out, &measurements))
+        output.result(&training::Summary::new(&self.out, &measurements, loaders.report_faults()))
     }
 }

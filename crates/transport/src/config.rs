@@ -21,6 +21,10 @@ const LARGEST_DATAGRAM: u16 = 8952;
 /// congestion window otherwise stands still for QUIC's default of 25 ms, which is as long as a batch takes to compute.
 const LONGEST_ACK_DELAY: Duration = Duration::from_millis(1);
 
+/// Bytes that the system is asked to hold for a socket, each way. Chosen because a whole stream window may arrive while
+/// the reading thread waits for a core that computes.
+const SOCKET_BUFFER: usize = STREAM_WINDOW as usize;
+
 /// Settings of a server.
 ///
 /// Worst-case memory in bytes:
@@ -176,6 +180,9 @@ pub(crate) fn endpoint(
     let mut config = EndpointConfig::default();
     config.max_udp_payload_size(LARGEST_DATAGRAM).map_err(|e| failed(std::io::Error::other(e)))?;
     let socket = std::net::UdpSocket::bind(addr).map_err(failed)?;
+    // The system may grant less; what overflows the buffer is sent again.
+    drop(socket2::SockRef::from(&socket).set_recv_buffer_size(SOCKET_BUFFER));
+    drop(socket2::SockRef::from(&socket).set_send_buffer_size(SOCKET_BUFFER));
     quinn::Endpoint::new(config, server, socket, Arc::new(quinn::TokioRuntime)).map_err(failed)
 }
 

@@ -241,6 +241,11 @@ impl Hosted {
 
 /// Takes a connection, or turns it away when there are too many.
 fn admit(shared: &Arc<Shared>, incoming: Incoming, connections: &mut JoinSet<()>) {
+    let half = usize::from(shared.config.max_connections) / 2;
+    if !incoming.remote_address_validated() && shared.connections.available_permits() <= half {
+        drop(incoming.retry()); // a forged address never comes back with the token, and so takes no place
+        return;
+    }
     match Arc::clone(&shared.connections).try_acquire_owned() {
         Ok(place) => {
             let shared = Arc::clone(shared);
@@ -284,9 +289,23 @@ async fn serve_connection(shared: &Arc<Shared>, incoming: Incoming, peer: Socket
     };
     shared.counters.connections.fetch_add(1, Ordering::Relaxed);
     shared.observer.connected(peer, &session.hosted.name);
-    while let Ok((send, recv)) = connection.accept_bi().await {
-        let (request, session) = (UnderWay::new(Arc::clone(shared)), session.clone());
-        tokio::spawn(async move { serve_request(&request.0, &session, send, recv).await });
+    let active = Arc::new(()); // each request of this connection holds a clone
+    loop {
+        // Keep-alives do not count: a place is for whoever asks something.
+        let (send, recv) = match tokio::time::timeout(shared.config.idle_timeout, connection.accept_bi()).await {
+            Ok(Ok(streams)) => streams,
+            Ok(Err(_)) => break,
+            Err(_) if Arc::strong_count(&active) > 1 => continue,
+            Err(_) => {
+                connection.close(CloseCode::Done.into(), b"idle");
+                break;
+            }
+        };
+        let (request, session, active) = (UnderWay::new(Arc::clone(shared)), session.clone(), Arc::clone(&active));
+        tokio::spawn(async move {
+            serve_request(&request.0, &session, send, recv).await;
+            drop(active);
+        });
     }
     Ok(())
 }

@@ -177,6 +177,28 @@ async fn a_request_during_the_drain_is_told_so_at_once() {
 }
 
 #[tokio::test]
+async fn an_idle_connection_gives_its_place_back_and_is_made_again() {
+    let server = start_with(ServerConfig { idle_timeout: Duration::from_millis(600), ..quick() }, 2);
+    let client = server.client(ClientConfig { idle_timeout: Duration::from_millis(400), ..patient() }).await;
+    assert!(client.call(&[1.0; 4], 1).await.is_ok());
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert!(client.call(&[1.0; 4], 1).await.is_ok());
+    server.stop.send(()).unwrap();
+    let statistics = server.task.await.unwrap().unwrap();
+    assert_eq!((statistics.connections, statistics.answered), (2, 2));
+}
+
+#[tokio::test]
+async fn a_full_house_asks_for_addresses_to_be_proved() {
+    let server = start_with(ServerConfig { max_connections: 2, ..quick() }, 2);
+    let first = server.client(patient()).await;
+    let second = server.client(patient()).await; // comes in by way of a retry packet
+    for client in [&first, &second] {
+        assert!(client.call(&[1.0; 4], 1).await.is_ok());
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_announces_other_sizes_is_refused() {
     let server = start();
     for (item, output) in [(Some(5), None), (None, Some(3))] {

@@ -26,8 +26,9 @@ use std::time::Instant;
 ///
 /// Why the defaults are what they are: AlexNet of a quarter of the width on drawn shapes, N = 0, rate 0.01, strength
 /// 0.3. With them 4,000 steps gave 99.50, 98.75 and 99.25 % on the validation images for seeds 1 to 3 with digits, and
-/// 98.75, 99.00 and 99.50 % with planes; with all signals from the first step on and strength 1, 6,000 steps ended at 67.0 %. For N = 1 and later the features of the classes are there already,
-/// and rising over half of the steps is enough.
+/// 98.75, 99.00 and 99.50 % with planes; with all signals from the first step on and strength 1, 6,000 steps ended at
+/// 67.0 %. For N = 1 and later the features of the classes are there already, and rising over half of the steps is
+/// enough.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Curriculum {

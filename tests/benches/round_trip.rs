@@ -64,6 +64,7 @@ fn halves(folder: &Path, device: &Device) -> (std::path::PathBuf, std::path::Pat
         classes: vec!["a".to_owned(), "b".to_owned()],
         preparation: Preparation::new(SIDE, SIDE, 3),
         training: Training::default(),
+        defences: Vec::new(),
     };
     let report = check_cut(&network, Cut::after(2), None, &Effort::default()).unwrap();
     let model = Checkpoint { card, network, glyphs: None };

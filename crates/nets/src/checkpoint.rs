@@ -1,6 +1,6 @@
 //! One safetensors file with a JSON manifest in its metadata.
 
-use crate::{Architecture, Device, Error, Network};
+use crate::{Architecture, Defence, Device, Error, Network};
 use cleave_data::{Glyphs, Preparation};
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use serde::de::DeserializeOwned;
@@ -77,6 +77,9 @@ pub struct ModelCard {
     pub preparation: Preparation,
     /// Where it comes from.
     pub training: Training,
+    /// Defences that were trained in.
+    #[serde(default)]
+    pub defences: Vec<Defence>,
 }
 
 /// A whole network, its manifest, and the glyphs its signal is drawn with.

@@ -22,6 +22,7 @@ fn checkpoint(seed: u64) -> Checkpoint {
         classes: vec!["cat".into(), "dog".into()],
         preparation: Preparation::new(64, 64, 3),
         training: Training::default(),
+        defences: Vec::new(),
     };
     let network = Network::random(architecture, seed, &flex()).unwrap();
     Checkpoint { card, network, glyphs: Some(Glyphs::drawn(1, &[0, 1], 3).unwrap()) }

@@ -106,6 +106,7 @@ fn model() -> (Value, Contents) {
         classes: vec!["cat".into(), "dog".into()],
         preparation: Preparation::new(64, 64, 3),
         training: Training::default(),
+        defences: Vec::new(),
     };
     let contents =
         Contents { tensors: network.tensors().unwrap(), glyphs: Some(Glyphs::drawn(1, &[0, 1], 3).unwrap()) };

@@ -15,9 +15,11 @@ mod cut;
 mod error;
 mod halves;
 mod release;
+mod summary;
 
 pub use check::{check_cut, measure_zeros};
 pub use cut::{Cut, Point, cut};
 pub use error::Error;
 pub use halves::{BackHalf, FrontHalf, SmashedData, probabilities};
 pub use release::{BackManifest, FrontManifest, PairHash, Release, Terms, release};
+pub use summary::{AuditSummary, Sight, Worst};

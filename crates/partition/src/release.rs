@@ -1,10 +1,11 @@
 //! The two files of a release, and the gate before them.
 
-use crate::{Cut, Error, cut};
+use crate::{AuditSummary, Cut, Error, cut};
 use cleave_data::Preparation;
 use cleave_leakage::{Report, Verdict};
 use cleave_nets::{
-    Architecture, Checkpoint, Contents, Header, HostTensor, Network, Role, Shape, read_checkpoint, write_checkpoint,
+    Architecture, Checkpoint, Contents, Defence, Header, HostTensor, Network, Role, Shape, read_checkpoint,
+    write_checkpoint,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,12 @@ pub struct Terms {
     pub leakage: Report,
     /// Why the pair was released although the check leaks.
     pub accepted: Option<String>,
+    /// Defences, those trained in before those that the client applies at the cut.
+    #[serde(default)]
+    pub defences: Vec<Defence>,
+    /// What attacks on this front half gave; `None` where none were run.
+    #[serde(default)]
+    pub audit: Option<AuditSummary>,
 }
 
 impl Terms {
@@ -109,6 +116,8 @@ pub fn release(
         outputs: back.output().values(),
         leakage: report,
         accepted,
+        defences: model.card.defences.clone(),
+        audit: None,
     };
     let front_manifest = FrontManifest {
         header: Header::of(Role::Front),

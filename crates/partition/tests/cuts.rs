@@ -35,6 +35,7 @@ fn checkpoint(network: Network) -> Checkpoint {
         classes: vec!["cat".into(), "dog".into()],
         preparation: Preparation::new(input.height, input.width, 3),
         training: Training::default(),
+        defences: Vec::new(),
     };
     Checkpoint { card, network, glyphs: Some(Glyphs::drawn(1, &[0, 1], 3).unwrap()) }
 }

@@ -144,6 +144,7 @@ impl Demo {
             classes,
             preparation: preparation.clone(),
             training: Training::default(),
+            defences: Vec::new(),
         };
         Ok((train, preparation, stage, card))
     }

@@ -83,7 +83,8 @@ impl Import {
             import_network(&self.weights, architecture.clone(), &self.mapping()?, &self.device.open()?)?;
         let history = vec![serde_json::json!({ "run": "import", "mapped_by": report.mapped_by })];
         let (header, classes) = (Header::of(Role::Whole), self.classes.clone());
-        let card = ModelCard { header, architecture, classes, preparation, training: Training { history } };
+        let training = Training { history };
+        let card = ModelCard { header, architecture, classes, preparation, training, defences: Vec::new() };
         Checkpoint { card, network, glyphs: None }.save(&self.out)?;
         output.result(&Imported { out: self.out.clone(), report })
     }

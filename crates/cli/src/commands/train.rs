@@ -44,6 +44,7 @@ impl Train {
             classes,
             preparation,
             training: Training::default(),
+            defences: Vec::new(),
         };
         let checkpoint = Checkpoint { card, network, glyphs: None };
         let measurements = training::run(trainer, self.training.resume, "train", checkpoint, &settings, &self.out)?;

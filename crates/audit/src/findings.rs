@@ -1,0 +1,311 @@
+//! What an audit found, as values that are written, read and drawn.
+
+use cleave_leakage::Report;
+use cleave_nets::{Defence, SignalKind};
+use serde::{Deserialize, Serialize};
+
+/// Everything that one audit found. Written as JSON it is the audit's *record*.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Audit {
+    /// Version of the tool that wrote it.
+    pub version: String,
+    /// What was attacked.
+    pub subject: Subject,
+    /// Inversions that see no smashed data, for comparison: the mean image, another image, JPEG.
+    pub baselines: Vec<Baseline>,
+    /// One entry a cut, and one more for each defence at it.
+    pub cuts: Vec<CutFindings>,
+    /// Seed of everything that was drawn.
+    pub seed: u64,
+    /// Seconds for all of it, over all interruptions.
+    pub seconds: f64,
+    /// Device that it was computed on.
+    pub device: String,
+}
+
+/// What was attacked, and with what.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Subject {
+    /// Name of the model.
+    pub model: String,
+    /// Class names.
+    pub classes: Vec<String>,
+    /// `[channels, height, width]` of an image.
+    pub input: [usize; 3],
+    /// What the signal does; `None` for a network without one.
+    pub signal: Option<SignalKind>,
+    /// The numbered layer that the signal joins.
+    pub join: Option<usize>,
+    /// Numbered layers of the whole network.
+    pub layers: usize,
+    /// Where the attacker's images come from.
+    pub attacker_source: String,
+    /// How many images the attacker has.
+    pub attacker_images: usize,
+    /// Where the private images come from.
+    pub private_source: String,
+    /// Private images that probes are measured on.
+    pub private_images: usize,
+    /// Private images that inversions are measured on.
+    pub inverted_images: usize,
+    /// Accuracy of the judge: the network that says whether a reconstruction still shows its class.
+    pub judge_accuracy: Share,
+    /// Which network that is, and whose features the perceptual distance compares.
+    pub judge: String,
+}
+
+/// A mean with a bootstrap confidence interval of 95 %.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// The mean.
+    pub mean: f64,
+    /// Lower end of the interval.
+    pub low: f64,
+    /// Upper end of the interval.
+    pub high: f64,
+    /// Mean over the 5 % of images, at least one, where the attacker does best.
+    pub worst: f64,
+}
+
+/// A share of cases with a confidence interval of 95 %.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Share {
+    /// The share, 0 to 1.
+    pub share: f64,
+    /// Lower end of the interval.
+    pub low: f64,
+    /// Upper end of the interval.
+    pub high: f64,
+    /// Cases.
+    pub of: usize,
+}
+
+/// How near reconstructions come to the private images, pixels of 0 to 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Scores {
+    /// Mean squared error.
+    pub mse: Estimate,
+    /// Peak signal-to-noise ratio, in dB.
+    pub psnr: Estimate,
+    /// Structural similarity (Wang et al. 2004), 1 for the same image.
+    pub ssim: Estimate,
+    /// Distance of the judge's features, 0 for the same image.
+    pub perceptual: Estimate,
+    /// Reconstructions that the judge still classifies right.
+    pub recognised: Share,
+}
+
+/// The ways to get an image back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum InversionKind {
+    /// Regularised maximum likelihood with the front half's own weights.
+    WhiteBox,
+    /// A network trained to go back.
+    Decoder,
+    /// Maximum likelihood on a substitute front half, whose weights the attacker had to make up.
+    QueryFree,
+    /// A linear system.
+    LeastSquares,
+}
+
+/// One inversion attack at one cut.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Inversion {
+    /// Which.
+    pub kind: InversionKind,
+    /// What it came to.
+    pub scores: Scores,
+    /// The settings that were kept, and how they were chosen, in words.
+    pub settings: String,
+    /// Images that the attacker learned from.
+    pub attacker_images: usize,
+    /// Steps, over all restarts.
+    pub steps: usize,
+    /// Seconds.
+    pub seconds: f64,
+    /// Seed.
+    pub seed: u64,
+    /// Reconstructions as PNG, of the first private images in the order of [`Audit::baselines`]' originals. Not part
+    /// of the record.
+    #[serde(skip)]
+    pub pictures: Vec<Vec<u8>>,
+}
+
+/// What is to be got without any smashed data, or with as many bytes of another kind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// `original`, `mean image`, `another image`, `JPEG of 9216 bytes`.
+    pub name: String,
+    /// The cut whose number of bytes a JPEG matches.
+    pub cut: Option<String>,
+    /// How near it comes.
+    pub scores: Scores,
+    /// As in [`Inversion`].
+    #[serde(skip)]
+    pub pictures: Vec<Vec<u8>>,
+}
+
+/// What a probe reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ProbeTarget {
+    /// The secret signal, from smashed data.
+    Signal,
+    /// The true label, from smashed data.
+    Label,
+    /// The true label, from the back half's answer unmasked with the signal that a probe read.
+    LabelByAnswer,
+}
+
+/// Classifiers that a probe may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ProbeKind {
+    /// Logistic regression on standardised values.
+    Linear,
+    /// One hidden layer: convolutional where the smashed data has height and width.
+    Small,
+}
+
+/// One probe at one cut.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Probe {
+    /// What it reads.
+    pub target: ProbeTarget,
+    /// With what.
+    pub kind: ProbeKind,
+    /// Accuracy on private images.
+    pub accuracy: Share,
+    /// Accuracy of guessing.
+    pub guess: f64,
+    /// Images that the attacker learned from.
+    pub attacker_images: usize,
+    /// Steps of training.
+    pub steps: usize,
+    /// Seconds.
+    pub seconds: f64,
+    /// Seed.
+    pub seed: u64,
+}
+
+/// How many directions of an image smashed data shows: the Jacobian at one private image, pixels of 0 to 1.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Visible {
+    /// Rank, singular values counted above [`Visible::threshold`].
+    pub rank: f64,
+    /// Standard error of the rank; 0 where it was computed exactly.
+    pub rank_error: f64,
+    /// Values of the image.
+    pub of: usize,
+    /// Share of the largest singular value above which one is counted.
+    pub threshold: f64,
+    /// Singular values from the largest on, as (position, value): all of them where computed exactly, otherwise
+    /// quantiles of the estimated density.
+    pub spectrum: Vec<(f64, f64)>,
+    /// tr(JᵀJ).
+    pub trace: f64,
+    /// Standard error of the trace; 0 where it was computed exactly.
+    pub trace_error: f64,
+    /// Whether by singular value decomposition, not by estimation.
+    pub exact: bool,
+}
+
+/// What noise on the smashed data guarantees (Maeng et al. 2023).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bound {
+    /// Diagonal Fisher information leakage, tr(JᵀJ)/(d σ²), mean over the images measured.
+    pub dfil: f64,
+    /// No unbiased attacker has a smaller mean squared error than this, on average over the images measured: 1/dFIL.
+    pub mse: f64,
+}
+
+/// What was found at one cut.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CutFindings {
+    /// Name of the model, where several are compared.
+    pub model: String,
+    /// The cut, as the command line writes it: `3`, `1:linear`.
+    pub cut: String,
+    /// Name of the layer.
+    pub layer: String,
+    /// Defences of the front half: those trained in before those applied at the cut.
+    pub defences: Vec<Defence>,
+    /// SHA-256 over the front half's tensors, in hexadecimal.
+    pub front_hash: String,
+    /// `[channels, height, width]` of smashed data.
+    pub shape: [usize; 3],
+    /// Bytes that cross the wire for an image, as f32 unless a defence says otherwise.
+    pub bytes: usize,
+    /// Milliseconds that the front half takes for an image, median of a few.
+    pub front_ms: f64,
+    /// Weights and biases of the front half: what a client gets of the model.
+    pub front_parameters: usize,
+    /// Weights and biases of the whole network.
+    pub all_parameters: usize,
+    /// Accuracy of the client's answers after unmasking, on private images, defences included.
+    pub task_accuracy: Share,
+    /// Accuracy of guessing the label.
+    pub label_guess: f64,
+    /// The leakage check; `None` where it cannot count a layer.
+    pub check: Option<Report>,
+    /// Inversion attacks.
+    pub inversions: Vec<Inversion>,
+    /// Probes.
+    pub probes: Vec<Probe>,
+    /// The Jacobian at some private images.
+    pub visible: Vec<Visible>,
+    /// What noise guarantees; `None` without noise: no bound.
+    pub bound: Option<Bound>,
+}
+
+/// What the report judges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Privacy {
+    /// The client's image.
+    Input,
+    /// The client's label and signal.
+    Output,
+    /// The provider's network.
+    Model,
+}
+
+/// How it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stand {
+    /// No attack that was tried came above the limits asked for.
+    NotBroken,
+    /// It was not measured, and nothing follows.
+    NotMeasured,
+    /// An attack came above a limit.
+    Broken,
+}
+
+/// A verdict with its evidence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Judgement {
+    /// On what.
+    pub privacy: Privacy,
+    /// How it stands.
+    pub stand: Stand,
+    /// What was found, a sentence each.
+    pub evidence: Vec<String>,
+}
+
+/// The answer to "may I release this?" for one entry of [`Audit::cuts`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CutVerdict {
+    /// Name of the policy.
+    pub policy: String,
+    /// What it promises, in its own words.
+    pub promise: String,
+    /// Whether every limit of the policy is kept.
+    pub passes: bool,
+    /// On input, output and model, in this order.
+    pub judgements: Vec<Judgement>,
+}

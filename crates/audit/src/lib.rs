@@ -1,0 +1,8 @@
+//! What an attacker gets at a cut: inversions, probes, bounds, and the report about them.
+
+mod findings;
+
+pub use findings::{
+    Audit, Baseline, Bound, CutFindings, CutVerdict, Estimate, Inversion, InversionKind, Judgement, Privacy, Probe,
+    ProbeKind, ProbeTarget, Scores, Share, Stand, Subject, Visible,
+};

@@ -4,7 +4,10 @@
 
 mod commands;
 mod config;
+mod decoys;
 mod failure;
+mod gate;
+mod inputs;
 mod options;
 mod output;
 mod page;
@@ -38,6 +41,7 @@ enum Command {
     Eval(commands::eval::Eval),
     Check(commands::check::Check),
     Cut(commands::check::CutCommand),
+    Policies(commands::policies::Policies),
     Inspect(commands::inspect::Inspect),
     Keys(commands::keys::Keys),
     Serve(commands::serve::Serve),
@@ -59,6 +63,7 @@ impl Command {
             Self::Eval(command) => command.run(output),
             Self::Check(command) => command.run(output),
             Self::Cut(command) => command.run(output),
+            Self::Policies(command) => command.run(output),
             Self::Inspect(command) => command.run(output),
             Self::Keys(command) => command.run(output),
             Self::Serve(command) => command.run(output),

@@ -24,7 +24,7 @@ pub struct Audit {
 }
 
 /// What was attacked, and with what.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Subject {
     /// Name of the model.
     pub model: String,

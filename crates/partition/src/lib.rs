@@ -21,5 +21,5 @@ pub use check::{check_cut, measure_zeros};
 pub use cut::{Cut, Point, cut};
 pub use error::Error;
 pub use halves::{BackHalf, FrontHalf, SmashedData, probabilities};
-pub use release::{BackManifest, FrontManifest, PairHash, Release, Terms, release};
+pub use release::{BackManifest, FrontManifest, PairHash, Release, Terms, release, tensor_hash};
 pub use summary::{AuditSummary, Sight, Worst};

@@ -194,6 +194,14 @@ pub(crate) fn verify(path: &Path, tensors: &BTreeMap<String, HostTensor>, expect
     Err(Error::Damaged { path: path.to_owned(), expected: expected.to_owned(), got })
 }
 
+/// SHA-256 over a network's tensors with their names and shapes, in hexadecimal: what manifests and audits know a half by.
+///
+/// # Errors
+/// [`Error::Network`] when the device cannot be read.
+pub fn tensor_hash(network: &Network) -> Result<String, Error> {
+    Ok(hash_tensors(&network.tensors()?))
+}
+
 fn hash_tensors(tensors: &BTreeMap<String, HostTensor>) -> String {
     let mut hash = Sha256::new();
     for (name, tensor) in tensors {

@@ -32,6 +32,8 @@ pub(crate) struct Seen {
     pub(crate) labels: Vec<usize>,
     /// Secret signals; 0 without a join.
     pub(crate) signals: Vec<usize>,
+    /// The channel that carries them, `[batch, 1, height, width]`; `None` without a join.
+    pub(crate) planes: Option<Tensor<4>>,
 }
 
 impl Target {
@@ -61,9 +63,9 @@ impl Target {
         let Lot { prepared, labels } = images;
         let signals =
             self.source.as_ref().map_or_else(|| vec![0; labels.len()], |source| source.draw(labels.len(), rng));
-        let signal = self.planes(&signals, rng)?;
-        let clean = self.front.forward(prepared.clone(), Pass { signal, dropout: None })?;
-        Ok(Seen { prepared, smashed: self.defended(clean, rng)?, labels, signals })
+        let planes = self.planes(&signals, rng)?;
+        let clean = self.front.forward(prepared.clone(), Pass { signal: planes.clone(), dropout: None })?;
+        Ok(Seen { prepared, smashed: self.defended(clean, rng)?, labels, signals, planes })
     }
 
     /// The channel that carries `signals`, `[signals, 1, height, width]`.

@@ -196,8 +196,9 @@ impl<'a> Descent<'a> {
 impl Guess {
     /// Back into what can be: pixels of 0 to 1, a channel within its scale.
     fn clamped(self) -> Self {
-        let into =
-            |param: Param<Tensor<4>>, low: f32| param.map(|tensor| tensor.detach().clamp(low, 1.0).require_grad());
+        let into = |param: Param<Tensor<4>>, low: f32| {
+            param.map(|tensor| tensor.without_autodiff().clamp(low, 1.0).autodiff().require_grad())
+        };
         Self { pixels: into(self.pixels, 0.0), plane: self.plane.map(|plane| into(plane, -1.0)) }
     }
 }

@@ -16,6 +16,11 @@
 //! - [`spectrum`] is the rank alone.
 //! - [`cost_table`] is what the front half costs its client (Sun et al. 2019, Tables 4 and 5).
 //!
+//! Those work from shapes and weights, before any image. At one image, the front half's Jacobian tells more. It is
+//! too large to write down and is known through its products, a [`LinearMap`]:
+//!
+//! - [`spectrum_of`]: how many directions of the image are visible in what is sent, exact or estimated with error bars.
+//!
 //! Counting is neither necessary nor sufficient for privacy. Images are far from arbitrary
 //! unknowns, so fewer equations than pixels can be plenty; only measured attacks say what an
 //! attacker gets.
@@ -39,16 +44,22 @@ mod cost;
 mod count;
 mod error;
 mod geometry;
+mod jacobian;
+mod lanczos;
+mod map;
 mod report;
 mod shape;
 mod spectrum;
 mod symbol;
 mod table;
+mod vector;
 
 pub use check::check;
 pub use cost::{CostModel, CutCost, STATED_BITS_PER_LINK, USED_BITS_PER_LINK, cost_table, transfer_ms};
 pub use count::{Count, WindowCounts, largest_passing_kernels, paper_count, window_counts};
 pub use error::LeakageError;
+pub use jacobian::{Estimated, JacobianSpectrum, SpectrumSettings, spectrum_of};
+pub use map::{LinearMap, Progress};
 pub use report::{Finding, LayerReport, Reason, Report, Verdict, Zeros};
 pub use shape::{
     Activation, ConvShape, FrontLayer, LinearShape, MAX_CHANNELS, MAX_EXTENT, MAX_FEATURES, Op, Pool, Stage,

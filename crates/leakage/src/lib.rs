@@ -20,6 +20,7 @@
 //! too large to write down and is known through its products, a [`LinearMap`]:
 //!
 //! - [`spectrum_of`]: how many directions of the image are visible in what is sent, exact or estimated with error bars.
+//! - [`dfil`], [`mse_bound`] and [`scale_for`]: what noise on the values sent guarantees at that image.
 //!
 //! Counting is neither necessary nor sufficient for privacy. Images are far from arbitrary
 //! unknowns, so fewer equations than pixels can be plenty; only measured attacks say what an
@@ -43,6 +44,7 @@ mod check;
 mod cost;
 mod count;
 mod error;
+mod fisher;
 mod geometry;
 mod jacobian;
 mod lanczos;
@@ -58,6 +60,7 @@ pub use check::check;
 pub use cost::{CostModel, CutCost, STATED_BITS_PER_LINK, USED_BITS_PER_LINK, cost_table, transfer_ms};
 pub use count::{Count, WindowCounts, largest_passing_kernels, paper_count, window_counts};
 pub use error::LeakageError;
+pub use fisher::{Noise, dfil, mse_bound, scale_for};
 pub use jacobian::{Estimated, JacobianSpectrum, SpectrumSettings, spectrum_of};
 pub use map::{LinearMap, Progress};
 pub use report::{Finding, LayerReport, Reason, Report, Verdict, Zeros};

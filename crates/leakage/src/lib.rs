@@ -21,6 +21,7 @@
 //!
 //! - [`spectrum_of`]: how many directions of the image are visible in what is sent, exact or estimated with error bars.
 //! - [`dfil`], [`mse_bound`] and [`scale_for`]: what noise on the values sent guarantees at that image.
+//! - [`least_squares`]: the image that explains the values sent best.
 //!
 //! Counting is neither necessary nor sufficient for privacy. Images are far from arbitrary
 //! unknowns, so fewer equations than pixels can be plenty; only measured attacks say what an
@@ -48,6 +49,7 @@ mod fisher;
 mod geometry;
 mod jacobian;
 mod lanczos;
+mod least_squares;
 mod map;
 mod report;
 mod shape;
@@ -62,6 +64,7 @@ pub use count::{Count, WindowCounts, largest_passing_kernels, paper_count, windo
 pub use error::LeakageError;
 pub use fisher::{Noise, dfil, mse_bound, scale_for};
 pub use jacobian::{Estimated, JacobianSpectrum, SpectrumSettings, spectrum_of};
+pub use least_squares::{Equations, Solution, SolveSettings, least_squares};
 pub use map::{LinearMap, Progress};
 pub use report::{Finding, LayerReport, Reason, Report, Verdict, Zeros};
 pub use shape::{

@@ -2,6 +2,8 @@
 
 use crate::baseline::{baselines, jpeg, to_pngs};
 use crate::decoder::Decoder;
+use crate::jacobian::visible;
+use crate::least_squares::{is_one_layer, solve};
 use crate::parts::{Parts, Pictured};
 use crate::pixels::Lot;
 use crate::probe::probe;
@@ -9,12 +11,12 @@ use crate::query_free::substitute;
 use crate::target::Seen;
 use crate::white_box::{Descended, Descent, Starts, mean_image};
 use crate::{
-    Audit, Baseline, CutFindings, DecoderSettings, DescentSettings, Error, Inversion, InversionKind, Judge, Observer,
-    Probe, ProbeSettings, Share, Subject, SubstituteSettings, Target,
+    Audit, Baseline, CutFindings, DecoderSettings, DescentSettings, Error, Inversion, InversionKind, Judge,
+    LinearSettings, Observer, Probe, ProbeSettings, Share, Subject, SubstituteSettings, Target, Visible,
 };
 use burn::tensor::Tensor;
 use cleave_data::Loader;
-use cleave_leakage::Report;
+use cleave_leakage::{LeakageError, Report, SpectrumSettings};
 use cleave_nets::{Defence, Pass};
 use cleave_partition::Cut;
 use rand::SeedableRng;
@@ -43,6 +45,12 @@ pub struct AuditSettings {
     pub substitute: SubstituteSettings,
     /// Signal and label probes.
     pub probes: ProbeSettings,
+    /// The linear attack, where the front half is one layer.
+    pub linear: LinearSettings,
+    /// Private images that the Jacobian is measured at.
+    pub jacobians: usize,
+    /// How.
+    pub spectrum: SpectrumSettings,
 }
 
 impl Default for AuditSettings {
@@ -56,6 +64,9 @@ impl Default for AuditSettings {
             decoder: DecoderSettings::default(),
             substitute: SubstituteSettings::default(),
             probes: ProbeSettings::default(),
+            linear: LinearSettings::default(),
+            jacobians: 2,
+            spectrum: SpectrumSettings::default(),
         }
     }
 }
@@ -194,7 +205,7 @@ impl Auditor<'_> {
 /// An interruption inside a candidate, counted among all of them.
 fn counted_parts(error: Error, done: usize, all: usize) -> Error {
     match error {
-        Error::Interrupted { .. } => Error::Interrupted { done, all },
+        Error::Interrupted { .. } | Error::Leakage(LeakageError::Stopped { .. }) => Error::Interrupted { done, all },
         error => error,
     }
 }
@@ -232,6 +243,15 @@ impl Pictured for Inversions {
     }
 }
 
+#[derive(Serialize, Deserialize)]
+struct Seeing(Vec<Visible>);
+
+impl Pictured for Seeing {
+    fn pictures(&mut self) -> Vec<&mut Vec<Vec<u8>>> {
+        Vec::new()
+    }
+}
+
 impl Pictured for ReadBy {
     fn pictures(&mut self) -> Vec<&mut Vec<Vec<u8>>> {
         Vec::new()
@@ -245,13 +265,17 @@ impl Run<'_> {
         let read = self.parts.part(&name("probes"), || self.probes(observer))?;
         let mut inversions = self.parts.part(&name("inversions"), || self.inversions(observer))?.0;
         inversions.extend(self.parts.part(&name("query-free"), || self.query_free(observer))?.0);
+        if is_one_layer(&self.candidate.target.front) {
+            inversions.extend(self.parts.part(&name("least-squares"), || self.solved(observer))?.0);
+        }
+        let seeing = self.parts.part(&name("jacobian"), || self.seeing(observer))?.0;
         let jpeg = self.parts.part(&name("jpeg"), || self.jpeg(bytes).map(|jpeg| Baselines(vec![jpeg])))?;
         let jpeg = jpeg
             .0
             .into_iter()
             .next()
             .ok_or_else(|| Error::Part { path: name("jpeg").into(), reason: "it is empty".to_owned() })?;
-        Ok((self.findings(bytes, read, inversions)?, jpeg))
+        Ok((CutFindings { visible: seeing, ..self.findings(bytes, read, inversions)? }, jpeg))
     }
 
     fn findings(&self, bytes: usize, read: ReadBy, inversions: Vec<Inversion>) -> Result<CutFindings, Error> {
@@ -366,6 +390,37 @@ impl Run<'_> {
         found.attacker_images = self.learned_from(settings.steps);
         found.steps += settings.steps;
         Ok(Inversions(vec![found]))
+    }
+
+    fn solved(&self, observer: &mut dyn Observer) -> Result<Inversions, Error> {
+        let (began, seen, settings) = (Instant::now(), self.seen()?, &self.auditor.settings.linear);
+        observer.began(&format!("cut {}: least squares", self.candidate.cut), settings.rounds * settings.iterations);
+        let (pixels, steps) = solve(&self.candidate.target, &seen, &self.mean(), settings, observer)?;
+        let words = format!(
+            "conjugate gradients from the mean image, {steps} iterations; the signal's channel as a sum of the \
+             drawings that clients have"
+        );
+        let found = Found {
+            kind: InversionKind::LeastSquares,
+            settings: words,
+            attacker_images: self.lots.own.len(),
+            steps,
+            seconds: began.elapsed().as_secs_f64(),
+        };
+        Ok(Inversions(vec![self.inversion(found, &seen, pixels, observer)?]))
+    }
+
+    fn seeing(&self, observer: &mut dyn Observer) -> Result<Seeing, Error> {
+        let AuditSettings { jacobians, ref spectrum, .. } = self.auditor.settings;
+        let target = &self.candidate.target;
+        let smaller = target.front.input().values().min(target.front.output().values());
+        let steps = if smaller <= spectrum.exact_up_to { smaller } else { spectrum.steps };
+        observer.began(&format!("cut {}: Jacobian", self.candidate.cut), jacobians * steps);
+        let found = visible(target, &self.seen()?, jacobians, spectrum, observer)?;
+        for Visible { rank, rank_low, rank_high, of, .. } in &found {
+            observer.found(&format!("{rank:.0} ({rank_low:.0} to {rank_high:.0}) of {of} directions visible"));
+        }
+        Ok(Seeing(found))
     }
 
     fn descended(

@@ -18,6 +18,9 @@ pub enum Error {
     /// From the cut.
     #[error(transparent)]
     Partition(#[from] cleave_partition::Error),
+    /// From the linear algebra.
+    #[error(transparent)]
+    Leakage(#[from] cleave_leakage::LeakageError),
     /// A setting outside its range.
     #[error("{name} is {value}, expected {expected}")]
     Setting {

@@ -44,7 +44,10 @@ struct OneLayer<'a> {
 pub(crate) fn is_one_layer(front: &Network) -> bool {
     let plain = |layer: &Layer| matches!(layer, Layer::SignalJoin(_) | Layer::Flatten | Layer::Dropout { .. });
     let layers: Vec<_> = front.architecture().layers.iter().filter(|layer| !plain(layer)).collect();
-    matches!(layers[..], [Layer::Conv2d { .. } | Layer::Linear { .. }] | [Layer::Conv2d { .. } | Layer::Linear { .. }, Layer::Relu])
+    matches!(
+        layers[..],
+        [Layer::Conv2d { .. } | Layer::Linear { .. }] | [Layer::Conv2d { .. } | Layer::Linear { .. }, Layer::Relu]
+    )
 }
 
 impl<'a> OneLayer<'a> {
@@ -55,7 +58,8 @@ impl<'a> OneLayer<'a> {
         let drawings = target.source.as_ref().map(|source| drawings(source, target)).transpose()?;
         let differentiable = linear.differentiable();
         let [channels, height, width] = linear.input().dims();
-        let mut map = Self { target, linear, differentiable, drawings, bias: Tensor::zeros([1, 1, 1, 1], target.front.device()) };
+        let mut map =
+            Self { target, linear, differentiable, drawings, bias: Tensor::zeros([1, 1, 1, 1], target.front.device()) };
         let black = Tensor::zeros([1, channels, height, width], target.front.device());
         let silent = map.drawings.as_ref().map(|drawings| Tensor::zeros([1, drawings.dims()[0]], &drawings.device()));
         map.bias = map.run(&map.linear, black, silent, map.drawings.clone())?;
@@ -114,7 +118,10 @@ impl LinearMap for OneLayer<'_> {
 
     fn transpose(&self, ys: &[f32], batch: usize) -> Result<Vec<f32>, Error> {
         let [channels, height, width] = self.linear.output().dims();
-        let ys = Tensor::<4>::from_data(TensorData::new(ys.to_vec(), [batch, channels, height, width]), self.linear.device());
+        let ys = Tensor::<4>::from_data(
+            TensorData::new(ys.to_vec(), [batch, channels, height, width]),
+            self.linear.device(),
+        );
         let zeros = vec![0.0; batch * self.inputs()];
         let (pixels, weights) = self.apart(&zeros, batch);
         let pixels = pixels.autodiff().require_grad();

@@ -6,7 +6,9 @@ mod decoder;
 mod error;
 mod estimate;
 mod findings;
+mod jacobian;
 mod learner;
+mod least_squares;
 mod observer;
 mod parts;
 mod pixels;
@@ -23,6 +25,7 @@ pub use findings::{
     Audit, Baseline, Bound, CutFindings, CutVerdict, Estimate, Inversion, InversionKind, Judgement, Privacy, Probe,
     ProbeKind, ProbeTarget, Scores, Share, Stand, Subject, Visible,
 };
+pub use least_squares::LinearSettings;
 pub use observer::{Observer, Silent};
 pub use probe::ProbeSettings;
 pub use query_free::SubstituteSettings;

@@ -24,7 +24,7 @@ pub struct Audit {
 }
 
 /// What was attacked, and with what.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Subject {
     /// Name of the model.
     pub model: String,
@@ -197,8 +197,10 @@ pub struct Probe {
 pub struct Visible {
     /// Rank, singular values counted above [`Visible::threshold`].
     pub rank: f64,
-    /// Standard error of the rank; 0 where it was computed exactly.
-    pub rank_error: f64,
+    /// Lower end of the interval that holds the rank, nine times in ten where it was estimated.
+    pub rank_low: f64,
+    /// Upper end of that interval.
+    pub rank_high: f64,
     /// Values of the image.
     pub of: usize,
     /// Share of the largest singular value above which one is counted.

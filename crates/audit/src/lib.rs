@@ -1,10 +1,36 @@
 //! What an attacker gets at a cut: inversions, probes, bounds, and the report about them.
 
+mod auditor;
+mod baseline;
+mod decoder;
+mod error;
+mod estimate;
 mod findings;
+mod jacobian;
+mod learner;
+mod least_squares;
+mod observer;
+mod parts;
+mod pixels;
+mod probe;
+mod query_free;
+mod similarity;
 mod summary;
+mod target;
+mod white_box;
 
+pub use auditor::{AuditSettings, Auditor, Candidate};
+pub use decoder::DecoderSettings;
+pub use error::Error;
 pub use findings::{
     Audit, Baseline, Bound, CutFindings, CutVerdict, Estimate, Inversion, InversionKind, Judgement, Privacy, Probe,
     ProbeKind, ProbeTarget, Scores, Share, Stand, Subject, Visible,
 };
+pub use least_squares::LinearSettings;
+pub use observer::{Observer, Silent};
+pub use probe::ProbeSettings;
+pub use query_free::SubstituteSettings;
+pub use similarity::Judge;
 pub use summary::{record_hash, summarise};
+pub use target::Target;
+pub use white_box::DescentSettings;

@@ -19,6 +19,9 @@ pub enum Failure {
     /// From the cut, its check or its files.
     #[error(transparent)]
     Partition(#[from] cleave_partition::Error),
+    /// From attacks on a cut.
+    #[error(transparent)]
+    Audit(#[from] cleave_audit::Error),
     /// From the connection.
     #[error(transparent)]
     Transport(#[from] cleave_transport::TransportError),

@@ -3,7 +3,7 @@
 use crate::Failure;
 use cleave_audit::{Audit, record_hash, summarise};
 use cleave_nets::{Checkpoint, Defence};
-use cleave_partition::{AuditSummary, Cut, Policy, Terms, front_hash, list_defences};
+use cleave_partition::{AuditSummary, Cut, Policy, Terms, cut, list_defences, tensor_hash};
 use std::path::Path;
 
 /// The TOML of a policy, by the name of one that comes with the command or from a file.
@@ -28,13 +28,13 @@ pub fn audit(path: &Path, model: &Checkpoint, at: Cut, at_cut: &[Defence]) -> Re
     let bytes = std::fs::read(path).map_err(|source| Failure::file(path, source))?;
     let record: Audit = serde_json::from_slice(&bytes)
         .map_err(|error| Failure::Record { path: path.to_owned(), reason: error.to_string() })?;
-    let (hash, defences) = (front_hash(&model.network, at)?, [&model.card.defences, at_cut].concat());
+    let (hash, defences) = (tensor_hash(&cut(&model.network, at)?.0)?, [&model.card.defences, at_cut].concat());
     let record_hash = record_hash(&bytes);
     let mut summaries = record.cuts.iter().map(|findings| summarise(findings, &record_hash));
     summaries.find(|summary| summary.check_subject(at, &hash, &defences).is_ok()).ok_or_else(|| Failure::NotAudited {
         path: path.to_owned(),
         wanted: subject(&at.to_string(), &hash, &defences),
-        audited: record.cuts.iter().map(|cut| subject(&cut.cut, &cut.front_hash, &cut.defences)).collect(),
+        audited: record.cuts.iter().map(|found| subject(&found.cut, &found.front_hash, &found.defences)).collect(),
     })
 }
 

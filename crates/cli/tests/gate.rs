@@ -5,7 +5,7 @@
 mod common;
 
 use cleave_nets::Checkpoint;
-use cleave_partition::front_hash;
+use cleave_partition::{Cut, cut, tensor_hash};
 use common::{TINY, bad, cleave, good, images, retrain, serve, text, train};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -34,7 +34,7 @@ fn share(share: f64, of: usize) -> Value {
 /// Writes the record of an audit of the model's front half behind layer 2, whose best inversion reached `ssim`.
 fn record(folder: &Path, model: &str, ssim: f64, defences: Value) {
     let model = Checkpoint::load(&folder.join(model), &cleave_nets::device("flex").unwrap()).unwrap();
-    let hash = front_hash(&model.network, "2".parse().unwrap()).unwrap();
+    let hash = tensor_hash(&cut(&model.network, Cut::after(2)).unwrap().0).unwrap();
     let scores = json!({
         "mse": estimate(0.1, 0.1), "psnr": estimate(10.0, 10.0), "ssim": estimate(ssim, ssim + 0.1),
         "perceptual": estimate(1.0, 1.0), "recognised": share(0.1, 60),

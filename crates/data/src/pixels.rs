@@ -94,6 +94,24 @@ impl Pixels {
         Ok(png)
     }
 
+    /// The image as JPEG bytes, of a quality from 1 to 100.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Pixels::to_png`].
+    pub fn to_jpeg(&self, quality: u8) -> Result<Vec<u8>, DataError> {
+        self.check()?;
+        let mut jpeg = Vec::new();
+        let color = match self.channels {
+            1 => image::ExtendedColorType::L8,
+            _ => image::ExtendedColorType::Rgb8,
+        };
+        image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, quality.clamp(1, 100))
+            .encode(&self.data, self.width as u32, self.height as u32, color)
+            .map_err(|source| DataError::Decode { name: "JPEG to write".to_owned(), source })?;
+        Ok(jpeg)
+    }
+
     /// Writes the image as a PNG file.
     ///
     /// # Errors

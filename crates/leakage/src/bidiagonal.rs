@@ -1,4 +1,4 @@
-//! Extreme singular values and ranks by counting, which cannot fail to converge.
+//! Singular values and ranks by counting, which cannot fail to converge.
 //!
 //! nalgebra's iterative decompositions did not converge on some rank-deficient convolution matrices
 //! and gave NaN on others, and a rank is wanted precisely there. So only its Householder reduction
@@ -32,7 +32,12 @@ impl Bidiagonal {
         let entry = |index: usize| {
             if index.is_multiple_of(2) { diagonal[index / 2] } else { off[index / 2] }
         };
-        let entries: Vec<f64> = (0..2 * len - 1).map(entry).collect();
+        Self::from_entries(&(0..2 * len - 1).map(entry).collect::<Vec<_>>())
+    }
+
+    /// The form with the entries `d₁ e₁ d₂ e₂ …`, ending in either: `n` rows and columns, or one column more.
+    pub(crate) fn from_entries(entries: &[f64]) -> Self {
+        let len = entries.len().div_ceil(2);
         let scale = entries.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
         let unit = if scale > 0.0 { scale } else { 1.0 };
         Self { squares: entries.iter().map(|value| (value / unit).powi(2)).collect(), scale, len }
@@ -46,6 +51,20 @@ impl Bidiagonal {
     /// The smallest of the `min(rows, columns)` singular values.
     pub(crate) fn smallest(&self) -> f64 {
         self.scale * halve(|bound| self.above(bound) == self.len)
+    }
+
+    /// All singular values, largest first: every interval that holds some is halved until nothing is left to resolve.
+    pub(crate) fn values(&self) -> Vec<f64> {
+        let mut values = Vec::with_capacity(self.len);
+        let mut open = vec![Interval { low: 0.0, high: 2.0, above_low: self.len, above_high: 0, halvings: HALVINGS }];
+        while let Some(interval) = open.pop() {
+            if interval.halvings == 0 {
+                values.extend(std::iter::repeat_n(self.scale * interval.low, interval.len()));
+            } else if interval.len() > 0 {
+                open.extend(interval.halve(|bound| self.above(bound)));
+            }
+        }
+        values
     }
 
     /// How many singular values exceed `threshold`, which is positive unless the matrix is zero.
@@ -62,6 +81,32 @@ impl Bidiagonal {
             count += usize::from(pivot > 0.0);
         }
         count
+    }
+}
+
+/// Bounds between which singular values lie, and how many lie above each.
+struct Interval {
+    low: f64,
+    high: f64,
+    above_low: usize,
+    above_high: usize,
+    halvings: usize,
+}
+
+impl Interval {
+    fn len(&self) -> usize {
+        self.above_low - self.above_high
+    }
+
+    /// The lower half, then the upper one.
+    fn halve(&self, above: impl Fn(f64) -> usize) -> [Self; 2] {
+        let middle = f64::midpoint(self.low, self.high);
+        let count = above(middle).clamp(self.above_high, self.above_low);
+        let halvings = self.halvings - 1;
+        [
+            Self { high: middle, above_high: count, halvings, ..*self },
+            Self { low: middle, above_low: count, halvings, ..*self },
+        ]
     }
 }
 
@@ -96,6 +141,24 @@ mod tests {
         assert!((form.largest() - 7.0).abs() < 1e-14);
         assert!((form.smallest() - 1e-6).abs() < 1e-15);
         assert_eq!([1e-7, 1e-5, 1.0, 5.0, 8.0].map(|bound| form.rank(bound)), [4, 3, 2, 1, 0]);
+        for (found, expected) in form.values().into_iter().zip([7.0, 3.0, 0.5, 1e-6]) {
+            assert!((found - expected).abs() < 1e-14, "{found} {expected}");
+        }
+    }
+
+    #[test]
+    fn values_that_repeat_are_all_listed() {
+        assert_eq!(form(&[2.0, 0.0, 2.0, 0.0, 2.0]).values().iter().filter(|&&value| value == 0.0).count(), 2);
+        assert_eq!(form(&[2.0, 0.0, 2.0, 0.0, 2.0]).values().iter().filter(|&&value| value > 1.999).count(), 3);
+        assert_eq!(form(&[0.0; 3]).values(), [0.0; 3]);
+    }
+
+    #[test]
+    fn entries_that_end_off_the_diagonal_are_a_wide_matrix() {
+        // [3 4] has the singular value 5.
+        let values = Bidiagonal::from_entries(&[3.0, 4.0]).values();
+        assert!(values.len() == 1 && (values[0] - 5.0).abs() < 1e-14, "{values:?}");
+        assert!(Bidiagonal::from_entries(&[]).values().is_empty());
     }
 
     #[test]

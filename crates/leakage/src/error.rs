@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-/// Why a front half was refused, or why its rank could not be computed.
+/// Why a front half was refused, or why nothing could be computed from it.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum LeakageError {
@@ -95,5 +95,94 @@ pub enum LeakageError {
     Tolerance {
         /// The value passed.
         got: f64,
+    },
+
+    /// A linear map from or to nothing.
+    #[error("the linear map takes {inputs} values to {outputs}, expected at least 1 each; leave empty cuts out")]
+    EmptyMap {
+        /// Length of what it takes.
+        inputs: usize,
+        /// Length of what it gives.
+        outputs: usize,
+    },
+
+    /// A linear map returned products of another length than it announces.
+    #[error("the linear map's {product} for {batch} vectors has {got} values, expected {expected}; correct the map")]
+    ProductLength {
+        /// `J x` or `Jᵀ y`.
+        product: &'static str,
+        /// Vectors asked for at once.
+        batch: usize,
+        /// Values that they have together.
+        expected: usize,
+        /// Values returned.
+        got: usize,
+    },
+
+    /// A linear map returned NaN or infinity.
+    #[error(
+        "the linear map's {product}: value {index} of the batch is {value}, expected a finite number; \
+         look for weights or an image that are damaged or out of range"
+    )]
+    ProductNotFinite {
+        /// `J x` or `Jᵀ y`.
+        product: &'static str,
+        /// Position in the values returned.
+        index: usize,
+        /// The value found.
+        value: f32,
+    },
+
+    /// Values passed in do not fit the linear map.
+    #[error("{what}: got {got} values, expected {expected}; pass one vector after the other, all of the same length")]
+    ArgumentLength {
+        /// The argument.
+        what: &'static str,
+        /// Values that fit; of any number of vectors, those of the next whole one.
+        expected: usize,
+        /// Values passed.
+        got: usize,
+    },
+
+    /// A value passed in is NaN or infinite.
+    #[error("{what}: value {index} is {value}, expected a finite number; look for where it was computed")]
+    ArgumentNotFinite {
+        /// The argument.
+        what: &'static str,
+        /// Position in the values passed.
+        index: usize,
+        /// The value found.
+        value: f32,
+    },
+
+    /// A setting lies outside what is accepted.
+    #[error("the setting `{what}` is {got}, expected {min} to {max}; change it")]
+    Setting {
+        /// The field.
+        what: &'static str,
+        /// Its value.
+        got: f64,
+        /// The smallest value accepted.
+        min: f64,
+        /// The largest value accepted.
+        max: f64,
+    },
+
+    /// A number that has to be above zero is not.
+    #[error("{what} is {got}, expected a finite number above 0; nothing follows from such a value")]
+    NotPositive {
+        /// What it is.
+        what: &'static str,
+        /// Its value.
+        got: f64,
+    },
+
+    /// The progress callback asked to stop.
+    #[error("stopped as asked after {done} of {total} steps; start again for a result")]
+    Stopped {
+        /// Steps done.
+        done: usize,
+        /// Steps in all.
+        total: usize,
     },
 }

@@ -24,6 +24,7 @@ mod import;
 mod network;
 mod node;
 mod signal;
+mod tangent;
 
 pub use alexnet::AlexNet;
 pub use architecture::{Architecture, Layer, NumberedLayer, Shape, Window};

@@ -183,6 +183,14 @@ impl Network {
         Self { nodes, device: self.device.clone().without_autodiff(), ..self.clone() }
     }
 
+    /// The same weights where gradients flow through to the input and none is kept for the weights.
+    #[must_use]
+    pub fn differentiable(&self) -> Self {
+        let device = self.device.clone().autodiff();
+        let nodes = self.nodes.iter().map(|node| node.valid().fork(&device)).collect();
+        Self { nodes, device, ..self.clone() }
+    }
+
     /// The weights as a burn module, for an optimiser.
     pub const fn nodes(&self) -> &Vec<Node> {
         &self.nodes
@@ -193,7 +201,7 @@ impl Network {
         self.nodes = step(std::mem::take(&mut self.nodes));
     }
 
-    fn check_input(&self, x: &Tensor<4>, signal: Option<&Tensor<4>>) -> Result<(), Error> {
+    pub(crate) fn check_input(&self, x: &Tensor<4>, signal: Option<&Tensor<4>>) -> Result<(), Error> {
         let [batch, channels, height, width] = x.dims();
         let got = Shape::new(channels, height, width);
         if batch == 0 {

@@ -40,8 +40,8 @@ pub struct Matrix {
 /// Both ways through a residual block.
 #[derive(Module, Debug)]
 pub struct Branches {
-    body: Vec<Node>,
-    shortcut: Vec<Node>,
+    pub(crate) body: Vec<Node>,
+    pub(crate) shortcut: Vec<Node>,
 }
 
 /// No weights.
@@ -222,26 +222,18 @@ pub(crate) fn run(layers: &[Layer], nodes: &[Node], mut x: Tensor<4>, pass: &mut
     x
 }
 
-fn step(layer: &Layer, node: &Node, x: Tensor<4>, pass: &mut Pass<'_>) -> Tensor<4> {
+pub(crate) fn step(layer: &Layer, node: &Node, x: Tensor<4>, pass: &mut Pass<'_>) -> Tensor<4> {
     match (layer, node) {
         (Layer::Conv2d { window, groups, .. }, Node::Conv(kernel)) => {
-            let options = ConvOptions::new(window.stride, window.padding, [1, 1], *groups);
-            module::conv2d(x, kernel.weight.val(), Some(kernel.bias.val()), options)
+            module::conv2d(x, kernel.weight.val(), Some(kernel.bias.val()), conv(window, *groups))
         }
-        (Layer::Linear { .. }, Node::Linear(matrix)) => {
-            let x = x.flatten::<2>(1, 3); // [batch, inputs]
-            let x = module::linear(x, matrix.weight.val(), Some(matrix.bias.val())); // [batch, features]
-            x.unsqueeze_dims(&[2, 3])
-        }
+        (Layer::Linear { .. }, Node::Linear(matrix)) => multiplied(x, matrix, Some(matrix.bias.val())),
         (_, Node::Norm(norm)) => norm.forward(x),
         (Layer::Residual { body, shortcut }, Node::Residual(branches)) => {
             let long = run(body, &branches.body, x.clone(), pass);
             long + run(shortcut, &branches.shortcut, x, pass)
         }
-        (Layer::SignalJoin(_), _) => match pass.signal.take() {
-            Some(signal) => Tensor::cat(vec![x, signal], 1),
-            None => x,
-        },
+        (Layer::SignalJoin(_), _) => join(x, pass.signal.take()),
         (Layer::Dropout { probability }, _) => match &mut pass.dropout {
             Some(dropout) => dropout.apply(x, *probability),
             None => x,
@@ -250,7 +242,35 @@ fn step(layer: &Layer, node: &Node, x: Tensor<4>, pass: &mut Pass<'_>) -> Tensor
     }
 }
 
-fn fixed(layer: &Layer, x: Tensor<4>) -> Tensor<4> {
+/// The layer's kernel or matrix without its bias; `x` as it is where there is neither.
+pub(crate) fn linear_part(layer: &Layer, node: &Node, x: Tensor<4>) -> Tensor<4> {
+    match (layer, node) {
+        (Layer::Conv2d { window, groups, .. }, Node::Conv(kernel)) => {
+            module::conv2d(x, kernel.weight.val(), None, conv(window, *groups))
+        }
+        (Layer::Linear { .. }, Node::Linear(matrix)) => multiplied(x, matrix, None),
+        _ => x,
+    }
+}
+
+fn conv(window: &Window, groups: usize) -> ConvOptions<2> {
+    ConvOptions::new(window.stride, window.padding, [1, 1], groups)
+}
+
+fn multiplied(x: Tensor<4>, matrix: &Matrix, bias: Option<Tensor<1>>) -> Tensor<4> {
+    let x = x.flatten::<2>(1, 3); // [batch, inputs]
+    module::linear(x, matrix.weight.val(), bias).unsqueeze_dims(&[2, 3]) // [batch, features, 1, 1]
+}
+
+/// The signal's channel behind all others.
+pub(crate) fn join(x: Tensor<4>, signal: Option<Tensor<4>>) -> Tensor<4> {
+    match signal {
+        Some(signal) => Tensor::cat(vec![x, signal], 1),
+        None => x,
+    }
+}
+
+pub(crate) fn fixed(layer: &Layer, x: Tensor<4>) -> Tensor<4> {
     match layer {
         Layer::Relu => relu(x),
         Layer::Gelu => gelu(x),
@@ -263,7 +283,7 @@ fn fixed(layer: &Layer, x: Tensor<4>) -> Tensor<4> {
     }
 }
 
-fn max_pool(window: &Window) -> MaxPoolOptions<2> {
+pub(crate) fn max_pool(window: &Window) -> MaxPoolOptions<2> {
     let [rows, columns] = window.padding;
     MaxPoolOptions {
         stride: window.stride,

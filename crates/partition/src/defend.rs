@@ -1,6 +1,7 @@
 //! Defences that the client applies to smashed data before it leaves.
 
 use crate::Error;
+use cleave_leakage::scale_for;
 use cleave_nets::{Defence, Distribution};
 use rand::{Rng, RngExt};
 
@@ -42,25 +43,22 @@ fn levels_above_the_lowest(bits: u8) -> f32 {
     ((1u32 << bits) - 1) as f32
 }
 
-/// Noise whose diagonal Fisher information leakage is `dfil` (Maeng et al. 2023): scale² = trace / (inputs · dfil).
+/// Noise whose diagonal Fisher information leakage (Maeng et al. 2023) is `dfil`, by [`scale_for`].
 ///
-/// Per value, the Fisher information of a location is 1/σ² under Gaussian noise and 1/b² under Laplace noise, so that
-/// both distributions take the same scale. The variance of the Laplace is then 2b², twice that of the Gaussian.
+/// A Gaussian's standard deviation and a Laplace's scale are the same number. The variance of the Laplace is then twice
+/// that of the Gaussian: it costs more for the same bound.
 ///
 /// `trace`: tr(JᵀJ) of the front half, pixels of 0 to 1, as a mean over images. `inputs`: values of an image.
 ///
 /// # Errors
-/// [`Error::Calibration`] where the numbers give no finite scale above 0.
+/// [`Error::Leakage`] where the numbers are not finite and above 0; [`Error::Defence`] for a scale beyond `f32`.
 pub fn noise_for(trace: f64, inputs: usize, dfil: f64, distribution: Distribution) -> Result<Defence, Error> {
-    let exact = (trace / (inputs as f64 * dfil)).sqrt();
+    let exact = scale_for(trace, inputs, dfil)?;
     let near = exact as f32;
     let scale = if f64::from(near) < exact { near.next_up() } else { near }; // never less noise than asked for
-    let fits = dfil > 0.0 && is_scale(scale);
-    fits.then_some(Defence::Noise { distribution, scale, dfil: Some(dfil) }).ok_or(Error::Calibration {
-        trace,
-        inputs,
-        dfil,
-    })
+    let defence = Defence::Noise { distribution, scale, dfil: Some(dfil) };
+    check_defences(std::slice::from_ref(&defence))?;
+    Ok(defence)
 }
 
 /// Share of values that fall outside the levels of [`quantise_for`], on each side.
@@ -253,9 +251,9 @@ mod tests {
         }
         for (trace, inputs, dfil) in [(0.0, 3, 1.0), (1.0, 0, 1.0), (1.0, 3, 0.0), (1.0, 3, -1.0), (f64::NAN, 3, 1.0)] {
             let error = noise_for(trace, inputs, dfil, Distribution::Gaussian).unwrap_err();
-            assert!(matches!(error, Error::Calibration { .. }), "{error}");
+            assert!(matches!(error, Error::Leakage(_)), "{error}");
         }
-        assert!(noise_for(-1.0, 3, -1.0, Distribution::Laplace).is_err());
+        assert!(matches!(noise_for(1e90, 3, 1.0, Distribution::Laplace), Err(Error::Defence { .. })));
     }
 
     #[test]

@@ -140,18 +140,6 @@ pub enum Error {
         /// The defence, as the file writes it.
         name: String,
     },
-    /// No noise comes out of these numbers.
-    #[error(
-        "no scale of noise follows from a trace of {trace}, {inputs} input values and a dFIL of {dfil}; all three are to be finite and above 0"
-    )]
-    Calibration {
-        /// tr(JᵀJ).
-        trace: f64,
-        /// Values of an image.
-        inputs: usize,
-        /// The leakage asked for.
-        dfil: f64,
-    },
     /// An audit of something else.
     #[error(
         "the audit is of another front half: its {what} is {audited}, here {released}; audit this network at this cut with these defences"

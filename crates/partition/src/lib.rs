@@ -28,5 +28,5 @@ pub use defend::{apply_defences, list_defences, noise_for, quantise_for};
 pub use error::Error;
 pub use halves::{BackHalf, FrontHalf, SmashedData, probabilities};
 pub use policy::{Bound, Limits, Measure, Policy, Violation};
-pub use release::{BackManifest, FrontManifest, Offer, PairHash, Release, Terms, front_hash, release};
+pub use release::{BackManifest, FrontManifest, Offer, PairHash, Release, Terms, release, tensor_hash};
 pub use summary::{AuditSummary, Sight, Worst};

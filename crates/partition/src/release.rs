@@ -259,13 +259,12 @@ fn check_known(path: &Path, manifest: &Value) -> Result<(), Error> {
     }
 }
 
-/// The hash that stands for the weights of a front half, in a manifest as in an audit: SHA-256 over the names, shapes
-/// and values of its tensors, in hexadecimal.
+/// SHA-256 over a network's tensors with their names and shapes, in hexadecimal: what manifests and audits know a half by.
 ///
 /// # Errors
-/// Those of [`Cut::position`].
-pub fn front_hash(network: &Network, at: Cut) -> Result<String, Error> {
-    Ok(hash_tensors(&cut(network, at)?.0.tensors()?))
+/// [`Error::Network`] when the device cannot be read.
+pub fn tensor_hash(network: &Network) -> Result<String, Error> {
+    Ok(hash_tensors(&network.tensors()?))
 }
 
 pub(crate) fn hash_tensors(tensors: &BTreeMap<String, HostTensor>) -> String {

@@ -8,7 +8,7 @@ use cleave_leakage::Verdict;
 use cleave_nets::{Checkpoint, Defence, Distribution, Role};
 use cleave_partition::{
     AuditSummary, BackHalf, Bound, Cut, Error, FrontHalf, Limits, Measure, Offer, Policy, Violation, apply_defences,
-    front_hash, release,
+    cut, release, tensor_hash,
 };
 use common::{checkpoint, flex, forge, images, mild, network, small, write};
 use rand::SeedableRng;
@@ -22,8 +22,12 @@ fn offer(model: &Checkpoint) -> Offer<'_> {
     Offer::new(model, Cut::after(2), "shapes")
 }
 
+fn hash(model: &Checkpoint, at: Cut) -> String {
+    tensor_hash(&cut(&model.network, at).unwrap().0).unwrap()
+}
+
 fn audited(model: &Checkpoint) -> AuditSummary {
-    mild(&front_hash(&model.network, Cut::after(2)).unwrap())
+    mild(&hash(model, Cut::after(2)))
 }
 
 fn policy(limits: Limits) -> Policy {
@@ -68,7 +72,7 @@ fn halves_with_other_defences_are_no_pair() {
     assert_eq!(pairs.iter().collect::<std::collections::BTreeSet<_>>().len(), pairs.len());
     assert_eq!(pair(&[NOISE]), pairs[1]);
     let weights = |defences| release(&Offer { defences, ..offer(&model) }).unwrap().front().terms.front_hash.clone();
-    assert_eq!(weights(&[NOISE]), front_hash(&model.network, Cut::after(2)).unwrap());
+    assert_eq!(weights(&[NOISE]), hash(&model, Cut::after(2)));
 }
 
 #[test]
@@ -181,10 +185,7 @@ fn a_reason_does_not_override_a_policy() {
     let strict = policy(Limits { check_passes: true, ..Limits::default() });
     let error = release(&Offer { policy: Some(&strict), ..accepted }).unwrap_err();
     assert!(matches!(&error, Error::Policy { violations, .. } if *violations == [Violation::CheckLeaks]), "{error}");
-    let audit = AuditSummary {
-        cut: "1:linear".into(),
-        ..mild(&front_hash(&model.network, "1:linear".parse().unwrap()).unwrap())
-    };
+    let audit = AuditSummary { cut: "1:linear".into(), ..mild(&hash(&model, "1:linear".parse().unwrap())) };
     let lax = policy(Limits { largest_mean_ssim: Some(0.9), ..Limits::default() });
     let released = release(&Offer { policy: Some(&lax), audit: Some(&audit), ..accepted }).unwrap();
     assert_eq!(released.front().terms.accepted.as_deref(), Some("a test"));

@@ -1,5 +1,6 @@
 //! One file a command.
 
+pub mod audit;
 pub mod check;
 pub mod demo;
 pub mod eval;

@@ -1,0 +1,491 @@
+//! Runs every attack on every cut.
+
+use crate::baseline::{baselines, jpeg, to_pngs};
+use crate::decoder::Decoder;
+use crate::jacobian::visible;
+use crate::least_squares::{is_one_layer, solve};
+use crate::parts::{Parts, Pictured};
+use crate::pixels::Lot;
+use crate::probe::probe;
+use crate::query_free::substitute;
+use crate::target::Seen;
+use crate::white_box::{Descended, Descent, Starts, mean_image};
+use crate::{
+    Audit, Baseline, CutFindings, DecoderSettings, DescentSettings, Error, Inversion, InversionKind, Judge,
+    LinearSettings, Observer, Probe, ProbeSettings, Share, Subject, SubstituteSettings, Target, Visible,
+};
+use burn::tensor::Tensor;
+use cleave_data::Loader;
+use cleave_leakage::{LeakageError, Report, SpectrumSettings};
+use cleave_nets::{Defence, Pass};
+use cleave_partition::Cut;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::time::Instant;
+
+/// How much is tried.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AuditSettings {
+    /// Seed of everything that is drawn.
+    pub seed: u64,
+    /// Private images that inversions are measured on.
+    pub invert: usize,
+    /// Private images that probes are measured on.
+    pub probe: usize,
+    /// Reconstructions that are kept as pictures.
+    pub pictures: usize,
+    /// White-box inversion.
+    pub descent: DescentSettings,
+    /// Trained inversion.
+    pub decoder: DecoderSettings,
+    /// The substitute front half of the query-free inversion.
+    pub substitute: SubstituteSettings,
+    /// Signal and label probes.
+    pub probes: ProbeSettings,
+    /// The linear attack, where the front half is one layer.
+    pub linear: LinearSettings,
+    /// Private images that the Jacobian is measured at.
+    pub jacobians: usize,
+    /// How.
+    pub spectrum: SpectrumSettings,
+}
+
+impl Default for AuditSettings {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            invert: 32,
+            probe: 2000,
+            pictures: 6,
+            descent: DescentSettings::default(),
+            decoder: DecoderSettings::default(),
+            substitute: SubstituteSettings::default(),
+            probes: ProbeSettings::default(),
+            linear: LinearSettings::default(),
+            jacobians: 2,
+            spectrum: SpectrumSettings::default(),
+        }
+    }
+}
+
+/// A front half that may be released, and what is known of it without an attack.
+pub struct Candidate {
+    /// Name of the model.
+    pub model: String,
+    /// Where it is cut.
+    pub cut: Cut,
+    /// Name of the layer.
+    pub layer: String,
+    /// The halves at work.
+    pub target: Target,
+    /// All defences: those trained in before those of [`Candidate::target`].
+    pub defences: Vec<Defence>,
+    /// SHA-256 over the front half's tensors, in hexadecimal.
+    pub front_hash: String,
+    /// The leakage check; `None` where it cannot count a layer.
+    pub check: Option<Report>,
+}
+
+/// What an audit works with.
+pub struct Auditor<'a> {
+    /// How much is tried.
+    pub settings: AuditSettings,
+    /// The attacker's images, in batches, shuffled.
+    pub attacker: &'a Loader,
+    /// Images that the attacker has not seen.
+    pub private: &'a Loader,
+    /// Says what a reconstruction shows.
+    pub judge: &'a Judge,
+    /// Where finished parts are kept; without it an interrupted audit starts anew.
+    pub folder: Option<&'a Path>,
+}
+
+/// Images of both sides, in memory.
+struct Lots {
+    /// To be inverted.
+    inverted: Lot,
+    /// To be read by probes.
+    probed: Lot,
+    /// The attacker's, to choose settings on.
+    own: Lot,
+}
+
+/// Images of the attacker's that the mean image is taken over.
+const MEAN_OF: usize = 512;
+/// Forward passes that the front half's time is the median of.
+const TIMINGS: usize = 7;
+
+impl Auditor<'_> {
+    /// Attacks all candidates. `subject` says what they are; the counts and the judge's accuracy are filled in here.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] when the observer says stop; [`Error::OtherRun`] when the folder holds another audit;
+    /// [`Error::Classes`], [`Error::TooFewImages`], [`Error::Diverged`]; those of networks and images.
+    pub fn run(&self, subject: Subject, candidates: &[Candidate], observer: &mut dyn Observer) -> Result<Audit, Error> {
+        let began = Instant::now();
+        let Some(first) = candidates.first() else {
+            return Err(Error::Setting { name: "cuts", value: "none".to_owned(), expected: "at least one cut" });
+        };
+        self.check(candidates)?;
+        let parts = Parts::open(self.folder, &self.identity(&subject, candidates)?)?;
+        let lots = self.lots(first)?;
+        let subject = self.counted(subject, &lots, first)?;
+        let plain = || self.plain_baselines(&lots, first);
+        let mut found = parts.part("baselines", plain)?.0;
+        let mut cuts = Vec::new();
+        for (at, candidate) in candidates.iter().enumerate() {
+            let run = Run { auditor: self, candidate, lots: &lots, parts: &parts, seed: self.settings.seed };
+            let (findings, jpeg) = run.all(at, observer).map_err(|error| counted_parts(error, at, candidates.len()))?;
+            cuts.push(findings);
+            found.push(jpeg);
+        }
+        Ok(Audit {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            subject,
+            baselines: found,
+            cuts,
+            seed: self.settings.seed,
+            seconds: began.elapsed().as_secs_f64(),
+            device: format!("{:?}", first.target.front.device()),
+        })
+    }
+
+    fn check(&self, candidates: &[Candidate]) -> Result<(), Error> {
+        let data = self.attacker.dataset().classes().len();
+        let outputs = candidates.iter().map(|candidate| ("network", candidate.target.classes()));
+        match outputs.chain([("judge", self.judge.classes())]).find(|(_, outputs)| *outputs != data) {
+            Some((network, outputs)) => Err(Error::Classes { data, network, outputs }),
+            None => Ok(()),
+        }
+    }
+
+    /// What a resumed audit has to agree on.
+    fn identity(&self, subject: &Subject, candidates: &[Candidate]) -> Result<serde_json::Value, Error> {
+        let candidate = |c: &Candidate| serde_json::json!({ "cut": c.cut.to_string(), "model": c.model, "front": c.front_hash, "defences": c.defences });
+        Ok(serde_json::json!({
+            "settings": serde_json::to_value(&self.settings).map_err(cleave_nets::Error::from)?,
+            "subject": serde_json::to_value(subject).map_err(cleave_nets::Error::from)?,
+            "candidates": candidates.iter().map(candidate).collect::<Vec<_>>(),
+            "attacker": self.attacker.dataset().len(),
+            "private": self.private.dataset().len(),
+        }))
+    }
+
+    fn lots(&self, first: &Candidate) -> Result<Lots, Error> {
+        let device = first.target.front.device();
+        let AuditSettings { invert, probe, .. } = self.settings;
+        let all = Lot::load(self.private, invert.max(probe), "the private set", device)?;
+        if all.len() < 2 {
+            return Err(Error::TooFewImages { side: "the private set", images: all.len(), least: 2 });
+        }
+        let own = Lot::load(self.attacker, MEAN_OF, "the attacker", device)?;
+        let (inverted, probed) = (all.part(0, invert.clamp(2, all.len())), all.part(0, probe.clamp(1, all.len())));
+        Ok(Lots { inverted, probed, own })
+    }
+
+    fn counted(&self, subject: Subject, lots: &Lots, first: &Candidate) -> Result<Subject, Error> {
+        Ok(Subject {
+            attacker_images: self.attacker.dataset().len(),
+            private_images: lots.probed.len(),
+            inverted_images: lots.inverted.len(),
+            judge_accuracy: self.judge.accuracy(&lots.probed, &first.target.scale)?,
+            ..subject
+        })
+    }
+
+    fn plain_baselines(&self, lots: &Lots, first: &Candidate) -> Result<Baselines, Error> {
+        let AuditSettings { seed, pictures, .. } = self.settings;
+        baselines(self.judge, &lots.inverted, &lots.own, &first.target.scale, pictures, seed).map(Baselines)
+    }
+}
+
+/// An interruption inside a candidate, counted among all of them.
+fn counted_parts(error: Error, done: usize, all: usize) -> Error {
+    match error {
+        Error::Interrupted { .. } | Error::Leakage(LeakageError::Stopped { .. }) => Error::Interrupted { done, all },
+        error => error,
+    }
+}
+
+/// All attacks on one candidate.
+struct Run<'a> {
+    auditor: &'a Auditor<'a>,
+    candidate: &'a Candidate,
+    lots: &'a Lots,
+    parts: &'a Parts<'a>,
+    seed: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Baselines(Vec<Baseline>);
+
+#[derive(Serialize, Deserialize)]
+struct Inversions(Vec<Inversion>);
+
+#[derive(Serialize, Deserialize)]
+struct ReadBy {
+    probes: Vec<Probe>,
+    task: Share,
+}
+
+impl Pictured for Baselines {
+    fn pictures(&mut self) -> Vec<&mut Vec<Vec<u8>>> {
+        self.0.iter_mut().map(|baseline| &mut baseline.pictures).collect()
+    }
+}
+
+impl Pictured for Inversions {
+    fn pictures(&mut self) -> Vec<&mut Vec<Vec<u8>>> {
+        self.0.iter_mut().map(|inversion| &mut inversion.pictures).collect()
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Seeing(Vec<Visible>);
+
+impl Pictured for Seeing {
+    fn pictures(&mut self) -> Vec<&mut Vec<Vec<u8>>> {
+        Vec::new()
+    }
+}
+
+impl Pictured for ReadBy {
+    fn pictures(&mut self) -> Vec<&mut Vec<Vec<u8>>> {
+        Vec::new()
+    }
+}
+
+impl Run<'_> {
+    fn all(&self, at: usize, observer: &mut dyn Observer) -> Result<(CutFindings, Baseline), Error> {
+        let name = |part: &str| format!("{at}-{part}");
+        let bytes = self.bytes();
+        let read = self.parts.part(&name("probes"), || self.probes(observer))?;
+        let mut inversions = self.parts.part(&name("inversions"), || self.inversions(observer))?.0;
+        inversions.extend(self.parts.part(&name("query-free"), || self.query_free(observer))?.0);
+        if is_one_layer(&self.candidate.target.front) {
+            inversions.extend(self.parts.part(&name("least-squares"), || self.solved(observer))?.0);
+        }
+        let seeing = self.parts.part(&name("jacobian"), || self.seeing(observer))?.0;
+        let jpeg = self.parts.part(&name("jpeg"), || self.jpeg(bytes).map(|jpeg| Baselines(vec![jpeg])))?;
+        let jpeg = jpeg
+            .0
+            .into_iter()
+            .next()
+            .ok_or_else(|| Error::Part { path: name("jpeg").into(), reason: "it is empty".to_owned() })?;
+        Ok((CutFindings { visible: seeing, ..self.findings(bytes, read, inversions)? }, jpeg))
+    }
+
+    fn findings(&self, bytes: usize, read: ReadBy, inversions: Vec<Inversion>) -> Result<CutFindings, Error> {
+        let Candidate { model, cut, layer, target, defences, front_hash, check } = self.candidate;
+        let parameters = |network: &cleave_nets::Network| -> Result<usize, Error> {
+            let shapes = cleave_nets::Network::tensor_shapes(network.architecture())?;
+            Ok(shapes.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum())
+        };
+        let (front_parameters, back_parameters) = (parameters(&target.front)?, parameters(&target.back)?);
+        Ok(CutFindings {
+            model: model.clone(),
+            cut: cut.to_string(),
+            layer: layer.clone(),
+            defences: defences.clone(),
+            front_hash: front_hash.clone(),
+            shape: target.front.output().dims(),
+            bytes,
+            front_ms: self.front_ms()?,
+            front_parameters,
+            all_parameters: front_parameters + back_parameters,
+            task_accuracy: read.task,
+            label_guess: self.lots.probed.guess(target.classes()),
+            check: check.clone(),
+            inversions,
+            probes: read.probes,
+            visible: Vec::new(),
+            bound: None,
+        })
+    }
+
+    /// Bytes an image on the wire: 4 a value, or as many bits as a quantisation leaves.
+    fn bytes(&self) -> usize {
+        let bits = self.candidate.defences.iter().fold(32, |bits, defence| match defence {
+            Defence::Quantise { bits, .. } => usize::from(*bits),
+            _ => bits,
+        });
+        (self.candidate.target.front.output().values() * bits).div_ceil(8)
+    }
+
+    fn front_ms(&self) -> Result<f64, Error> {
+        let (target, image) = (&self.candidate.target, self.lots.inverted.part(0, 1));
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        let mut time = || {
+            let signal = target.planes(&[0], &mut rng)?;
+            let began = Instant::now();
+            crate::pixels::to_host(target.front.forward(image.prepared.clone(), Pass { signal, dropout: None })?)?;
+            Ok(began.elapsed().as_secs_f64() * 1000.0)
+        };
+        let mut times = (0..TIMINGS).map(|_| time()).collect::<Result<Vec<f64>, Error>>()?;
+        times.sort_by(f64::total_cmp);
+        Ok(times[TIMINGS / 2])
+    }
+
+    fn jpeg(&self, bytes: usize) -> Result<Baseline, Error> {
+        let (cut, pictures) = (self.candidate.cut.to_string(), self.auditor.settings.pictures);
+        let scale = &self.candidate.target.scale;
+        jpeg(self.auditor.judge, &self.lots.inverted, scale, (&cut, bytes), pictures, self.seed)
+    }
+
+    fn probes(&self, observer: &mut dyn Observer) -> Result<ReadBy, Error> {
+        let settings = &self.auditor.settings.probes;
+        observer.began(&format!("cut {}: probes", self.candidate.cut), settings.steps);
+        let target = &self.candidate.target;
+        let probed = probe(target, self.auditor.attacker, &self.lots.probed, settings, self.seed, observer)?;
+        for probe in &probed.probes {
+            let (read, by, share) = (probe.target, probe.kind, 100.0 * probe.accuracy.share);
+            observer.found(&format!("{read:?} by {by:?} probe: {share:.1} % (guessing {:.1} %)", 100.0 * probe.guess));
+        }
+        Ok(ReadBy { probes: probed.probes, task: probed.task })
+    }
+
+    /// What arrives of the images to be inverted: the same for every attack.
+    fn seen(&self) -> Result<Seen, Error> {
+        self.candidate.target.see(self.lots.inverted.clone(), &mut ChaCha8Rng::seed_from_u64(!self.seed))
+    }
+
+    /// What arrives of the attacker's own images, whose truth it knows.
+    fn own(&self) -> Result<Seen, Error> {
+        let images = self.auditor.settings.descent.tuning_images.clamp(1, self.lots.own.len());
+        self.candidate.target.see(self.lots.own.part(0, images), &mut ChaCha8Rng::seed_from_u64(self.seed))
+    }
+
+    /// The trained decoder, and the descent, which also starts from the decoder's answer.
+    fn inversions(&self, observer: &mut dyn Observer) -> Result<Inversions, Error> {
+        let (settings, target) = (&self.auditor.settings, &self.candidate.target);
+        let (began, seen) = (Instant::now(), self.seen()?);
+        observer.began(&format!("cut {}: decoder", self.candidate.cut), settings.decoder.steps);
+        let decoder = Decoder::train(target, self.auditor.attacker, &settings.decoder, self.seed, observer)?;
+        let decoded = decoder.decode(seen.smashed.clone())?;
+        let trained = Found {
+            kind: InversionKind::Decoder,
+            settings: format!(
+                "residual decoder of width {}, loss L1 + {} (1 − SSIM), last step taken",
+                settings.decoder.width, settings.decoder.structure
+            ),
+            attacker_images: self.learned_from(settings.decoder.steps),
+            steps: settings.decoder.steps,
+            seconds: began.elapsed().as_secs_f64(),
+        };
+        let decoder = self.inversion(trained, &seen, decoded.clone(), observer)?;
+        let starts = vec![("the mean image", self.mean()), ("the decoder's answer", decoded)];
+        let known = self.descended(InversionKind::WhiteBox, &target.front, starts, &seen, observer)?;
+        Ok(Inversions(vec![known, decoder]))
+    }
+
+    fn query_free(&self, observer: &mut dyn Observer) -> Result<Inversions, Error> {
+        let settings = &self.auditor.settings.substitute;
+        observer.began(&format!("cut {}: substitute front half", self.candidate.cut), settings.steps);
+        let made_up = substitute(&self.candidate.target, self.auditor.attacker, settings, self.seed, observer)?;
+        let starts = vec![("the mean image", self.mean())];
+        let mut found = self.descended(InversionKind::QueryFree, &made_up, starts, &self.seen()?, observer)?;
+        found.attacker_images = self.learned_from(settings.steps);
+        found.steps += settings.steps;
+        Ok(Inversions(vec![found]))
+    }
+
+    fn solved(&self, observer: &mut dyn Observer) -> Result<Inversions, Error> {
+        let (began, seen, settings) = (Instant::now(), self.seen()?, &self.auditor.settings.linear);
+        observer.began(&format!("cut {}: least squares", self.candidate.cut), settings.rounds * settings.iterations);
+        let (pixels, steps) = solve(&self.candidate.target, &seen, &self.mean(), settings, observer)?;
+        let words = format!(
+            "conjugate gradients from the mean image, {steps} iterations; the signal's channel as a sum of the \
+             drawings that clients have"
+        );
+        let found = Found {
+            kind: InversionKind::LeastSquares,
+            settings: words,
+            attacker_images: self.lots.own.len(),
+            steps,
+            seconds: began.elapsed().as_secs_f64(),
+        };
+        Ok(Inversions(vec![self.inversion(found, &seen, pixels, observer)?]))
+    }
+
+    fn seeing(&self, observer: &mut dyn Observer) -> Result<Seeing, Error> {
+        let AuditSettings { jacobians, ref spectrum, .. } = self.auditor.settings;
+        let target = &self.candidate.target;
+        let smaller = target.front.input().values().min(target.front.output().values());
+        let steps = if smaller <= spectrum.exact_up_to { smaller } else { spectrum.steps };
+        observer.began(&format!("cut {}: Jacobian", self.candidate.cut), jacobians * steps);
+        let found = visible(target, &self.seen()?, jacobians, spectrum, observer)?;
+        for Visible { rank, rank_low, rank_high, of, .. } in &found {
+            observer.found(&format!("{rank:.0} ({rank_low:.0} to {rank_high:.0}) of {of} directions visible"));
+        }
+        Ok(Seeing(found))
+    }
+
+    fn descended(
+        &self,
+        kind: InversionKind,
+        front: &cleave_nets::Network,
+        images: Vec<(&'static str, Tensor<4>)>,
+        seen: &Seen,
+        observer: &mut dyn Observer,
+    ) -> Result<Inversion, Error> {
+        let (began, settings) = (Instant::now(), &self.auditor.settings.descent);
+        let names: Vec<_> = images.iter().map(|(name, _)| *name).collect();
+        let from = format!("{}, {} of noise", names.join(", "), settings.restarts);
+        let runs = images.len() + settings.restarts;
+        let steps = settings.steps * runs + settings.steps / 2 * settings.smoothness.len();
+        observer.began(&format!("cut {}: {kind:?} inversion", self.candidate.cut), steps);
+        let descent = Descent::new(front, &self.candidate.target, settings, self.seed)?;
+        let own = self.own()?;
+        let Descended { pixels, smoothness, steps } =
+            descent.invert(&seen.smashed, &own, &Starts { images }, self.seed, observer)?;
+        let settings = format!(
+            "Adam at rate {}, {} steps from each of {from}; total variation weighted {smoothness}, chosen by SSIM on \
+             {} of the attacker's images",
+            settings.rate,
+            settings.steps,
+            own.labels.len()
+        );
+        let seconds = began.elapsed().as_secs_f64();
+        let attacker_images = own.labels.len();
+        self.inversion(Found { kind, settings, attacker_images, steps, seconds }, seen, pixels, observer)
+    }
+
+    fn inversion(
+        &self,
+        found: Found,
+        seen: &Seen,
+        pixels: Tensor<4>,
+        observer: &mut dyn Observer,
+    ) -> Result<Inversion, Error> {
+        let truth = self.candidate.target.scale.pixels(seen.prepared.clone());
+        let scores = self.auditor.judge.scores(truth, pixels.clone(), &seen.labels, self.seed)?;
+        let Found { kind, settings, attacker_images, steps, seconds } = found;
+        let (ssim, psnr) = (scores.ssim.mean, scores.psnr.mean);
+        observer.found(&format!("{kind:?} inversion: SSIM {ssim:.3}, PSNR {psnr:.1} dB, {seconds:.0} s"));
+        let pictures = to_pngs(pixels, self.auditor.settings.pictures)?;
+        Ok(Inversion { kind, scores, settings, attacker_images, steps, seconds, seed: self.seed, pictures })
+    }
+
+    fn mean(&self) -> Tensor<4> {
+        mean_image(&self.lots.own, &self.candidate.target.scale)
+    }
+
+    /// Images that so many batches show at least once.
+    fn learned_from(&self, steps: usize) -> usize {
+        let loader = self.auditor.attacker;
+        let (images, batches) = (loader.dataset().len(), loader.batches().max(1));
+        if steps >= batches { images } else { images * steps / batches }
+    }
+}
+
+/// What is known of an inversion before it is scored.
+struct Found {
+    kind: InversionKind,
+    settings: String,
+    attacker_images: usize,
+    steps: usize,
+    seconds: f64,
+}

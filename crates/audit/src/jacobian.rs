@@ -1,0 +1,109 @@
+//! The front half's Jacobian at an image, known through its products.
+
+use crate::pixels::{PixelScale, to_host};
+use crate::target::{Seen, Target};
+use crate::{Error, Observer, Visible};
+use burn::tensor::{Tensor, TensorData};
+use cleave_leakage::{JacobianSpectrum, LinearMap, SpectrumSettings, spectrum_of};
+use cleave_nets::{Network, Pass};
+
+/// How smashed data changes with the pixels of one image, the signal held fixed. Pixels are 0 to 1.
+struct Jacobian<'a> {
+    front: &'a Network,
+    differentiable: Network,
+    scale: &'a PixelScale,
+    /// The image, `[1, channels, height, width]`, as the network takes it.
+    at: Tensor<4>,
+    /// The signal's channel, `[1, 1, height, width]`.
+    signal: Option<Tensor<4>>,
+}
+
+impl LinearMap for Jacobian<'_> {
+    type Error = Error;
+
+    fn inputs(&self) -> usize {
+        self.front.input().values()
+    }
+
+    fn outputs(&self) -> usize {
+        self.front.output().values()
+    }
+
+    fn apply(&self, xs: &[f32], batch: usize) -> Result<Vec<f32>, Error> {
+        let [channels, height, width] = self.front.input().dims();
+        let change = self.vectors(xs, [batch, channels, height, width]);
+        let signal = self.signal.as_ref().map(|signal| signal.clone().repeat_dim(0, batch));
+        let pass = Pass { signal, dropout: None };
+        let at = self.at.clone().repeat_dim(0, batch);
+        to_host(self.front.tangent(at, self.scale.prepared_change(change), pass)?.1)
+    }
+
+    fn transpose(&self, ys: &[f32], batch: usize) -> Result<Vec<f32>, Error> {
+        let [channels, height, width] = self.front.output().dims();
+        let weights = self.vectors(ys, [batch, channels, height, width]).autodiff();
+        let signal = self.signal.as_ref().map(|signal| signal.clone().repeat_dim(0, batch).autodiff());
+        let at = self.at.clone().repeat_dim(0, batch).autodiff().require_grad();
+        let sent = self.differentiable.forward(at.clone(), Pass { signal, dropout: None })?;
+        match at.grad(&(sent * weights).sum().backward()) {
+            Some(gradient) => to_host(self.scale.prepared_change(gradient)),
+            None => Ok(vec![0.0; batch * self.inputs()]),
+        }
+    }
+}
+
+impl Jacobian<'_> {
+    fn vectors(&self, values: &[f32], shape: [usize; 4]) -> Tensor<4> {
+        Tensor::from_data(TensorData::new(values.to_vec(), shape), self.front.device())
+    }
+}
+
+/// How many directions of the first `images` private images are visible in what the front half sends.
+pub(crate) fn visible(
+    target: &Target,
+    seen: &Seen,
+    images: usize,
+    settings: &SpectrumSettings,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Visible>, Error> {
+    let one = |at: usize| {
+        let jacobian = Jacobian {
+            front: &target.front,
+            differentiable: target.front.differentiable(),
+            scale: &target.scale,
+            at: seen.prepared.clone().slice([at..at + 1]),
+            signal: seen.planes.as_ref().map(|planes| planes.clone().slice([at..at + 1])),
+        };
+        let spectrum = spectrum_of(&jacobian, settings, &mut |_, _| {
+            observer.stepped();
+            !observer.stop()
+        })?;
+        Ok(summary(&spectrum))
+    };
+    (0..images.min(seen.labels.len())).map(one).collect()
+}
+
+fn summary(spectrum: &JacobianSpectrum) -> Visible {
+    let [low, high] = spectrum.rank_interval();
+    Visible {
+        rank: spectrum.rank.value,
+        rank_low: low,
+        rank_high: high,
+        of: spectrum.inputs,
+        threshold: spectrum.threshold,
+        spectrum: thinned(&spectrum.values),
+        trace: spectrum.trace.value,
+        trace_error: spectrum.trace.standard_error,
+        exact: spectrum.exact,
+    }
+}
+
+/// Points of a spectrum that a record keeps.
+const POINTS: usize = 128;
+
+/// At most [`POINTS`] of the values, the first and the last among them.
+fn thinned(values: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let last = values.len().saturating_sub(1);
+    let mut chosen: Vec<usize> = (0..POINTS).map(|at| at * last / (POINTS - 1)).collect();
+    chosen.dedup();
+    chosen.into_iter().filter_map(|at| values.get(at).copied()).collect()
+}

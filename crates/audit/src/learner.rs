@@ -1,0 +1,46 @@
+//! A network that the attacker trains.
+
+use crate::Error;
+use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
+use burn::tensor::{Device, Gradients, Tensor};
+use cleave_nets::{Architecture, Network, Pass};
+
+/// A network with an Adam optimiser (Kingma and Ba 2015).
+pub(crate) struct Learner {
+    network: Network,
+    optimizer: ModuleOptimizer,
+}
+
+impl Learner {
+    /// Random weights.
+    pub(crate) fn new(architecture: Architecture, seed: u64, device: &Device) -> Result<Self, Error> {
+        Ok(Self {
+            network: Network::random(architecture, seed, device)?.trainable(),
+            optimizer: AdamConfig::new().init(),
+        })
+    }
+
+    /// The output with gradients tracked; `x` may be on a plain device.
+    pub(crate) fn forward(&self, x: Tensor<4>, signal: Option<Tensor<4>>) -> Result<Tensor<4>, Error> {
+        Ok(self.network.forward(x.autodiff(), Pass { signal: signal.map(Tensor::autodiff), dropout: None })?)
+    }
+
+    /// One step down the gradients.
+    pub(crate) fn step(&mut self, rate: f64, gradients: &mut Gradients) {
+        let gradients = GradientsParams::from_module(gradients, self.network.nodes());
+        let optimizer = &mut self.optimizer;
+        self.network.update(|nodes| optimizer.step(rate, nodes, gradients));
+    }
+
+    /// What was learned.
+    pub(crate) fn finished(self) -> Network {
+        self.network.frozen()
+    }
+}
+
+/// The rate at `step` of `steps`: half a cosine from `rate` down to a twentieth of it (Loshchilov and Hutter 2017).
+pub(crate) fn cosine(rate: f64, step: usize, steps: usize) -> f64 {
+    const END: f64 = 0.05;
+    let progress = step as f64 / steps.max(1) as f64;
+    rate * (END + (1.0 - END) * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()))
+}

@@ -1,0 +1,293 @@
+//! `cleave audit`: attacks on a front half, before it is released.
+
+use crate::options::{DataOptions, DeviceOption, open_dataset, validation_split};
+use crate::training::interrupt_flag;
+use crate::{Failure, Output};
+use clap::{Args, ValueEnum};
+use cleave_audit::{Audit, AuditSettings, Auditor, Candidate, CutFindings, Judge, Observer, Subject, Target};
+use cleave_data::{Augmentation, LoadOptions, Loader, Preparation};
+use cleave_leakage::Effort;
+use cleave_nets::{Checkpoint, Device};
+use cleave_partition::{Cut, check_cut, cut};
+use cleave_retrain::SignalSource;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Attack a network at its cuts: get the image, the signal and the label back, and say how far that goes
+#[derive(Args, Clone, Debug)]
+pub struct AuditCommand {
+    /// The network, whole
+    model: PathBuf,
+    /// Where to cut: layer numbers, or 1:linear or 1:activation to stop inside a layer
+    #[arg(long, value_delimiter = ',', required = true)]
+    cuts: Vec<Cut>,
+    #[command(flatten)]
+    data: DataOptions,
+    /// Network without a signal that says whether a reconstruction still shows its class; without it the attacked one
+    #[arg(long)]
+    base: Option<PathBuf>,
+    /// Private images to invert
+    #[arg(long)]
+    invert: Option<usize>,
+    /// Private images to read signal and label of
+    #[arg(long)]
+    probe: Option<usize>,
+    /// How hard to try
+    #[arg(long = "effort", value_enum, default_value_t = Trying::Standard)]
+    trying: Trying,
+    /// Images a batch of the attacker's training
+    #[arg(long, default_value_t = 32)]
+    batch: usize,
+    #[command(flatten)]
+    device: DeviceOption,
+    /// Seed of everything but time
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// The record to write: JSON
+    #[arg(long)]
+    record: PathBuf,
+    /// Go on from the finished parts that an interrupted audit left in RECORD.run
+    #[arg(long)]
+    resume: bool,
+}
+
+/// How many steps the attacks get.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Trying {
+    /// A tenth of the steps: to see whether everything runs
+    Quick,
+    /// The defaults
+    Standard,
+    /// Three times the steps
+    Thorough,
+}
+
+/// Images that the record names as their source.
+fn named(data: &DataOptions, split: &str) -> String {
+    format!("{} ({split})", data.data.display())
+}
+
+impl Trying {
+    fn settings(self) -> AuditSettings {
+        let mut settings = AuditSettings::default();
+        let steps = [
+            &mut settings.descent.steps,
+            &mut settings.decoder.steps,
+            &mut settings.substitute.steps,
+            &mut settings.probes.steps,
+        ];
+        for steps in steps {
+            *steps = match self {
+                Self::Quick => *steps / 10,
+                Self::Standard => *steps,
+                Self::Thorough => *steps * 3,
+            };
+        }
+        settings
+    }
+}
+
+impl AuditCommand {
+    /// Runs the command.
+    pub fn run(&self, output: &Output) -> Result<(), Failure> {
+        let folder = self.folder()?;
+        let device = self.device.open()?;
+        let model = Checkpoint::load(&self.model, &device)?;
+        let data = self.data.with_classes_of(&model.card.classes)?;
+        let (attacker, private, split) = self.loaders(&data, &model.card.preparation)?;
+        let (judge, judge_name) = self.judge(&model, &device)?;
+        let source = signal_source(&model)?;
+        let name = self.model.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let candidate = |&at: &Cut| candidate(&model, &name, at, source.as_ref());
+        let candidates = self.cuts.iter().map(candidate).collect::<Result<Vec<_>, _>>()?;
+        let subject = Subject {
+            attacker_source: named(&self.data, "train"),
+            private_source: named(&self.data, split),
+            judge: judge_name,
+            ..subject(&model, name)
+        };
+        let auditor = Auditor {
+            settings: self.settings(),
+            attacker: &attacker,
+            private: &private,
+            judge: &judge,
+            folder: Some(&folder),
+        };
+        let mut watch = Watch::new(interrupt_flag()?);
+        let audit = auditor.run(subject, &candidates, &mut watch)?;
+        watch.bar.finish_and_clear();
+        let record = serde_json::to_vec_pretty(&audit)?;
+        cleave_nets::write_atomically(&self.record, &record)?;
+        output.result(&Table { audit })
+    }
+
+    fn settings(&self) -> AuditSettings {
+        let settings = self.trying.settings();
+        let (invert, probe) = (self.invert.unwrap_or(settings.invert), self.probe.unwrap_or(settings.probe));
+        AuditSettings { seed: self.seed, invert, probe, ..settings }
+    }
+
+    /// The folder of finished parts, which a new audit must not find and a resumed one must.
+    fn folder(&self) -> Result<PathBuf, Failure> {
+        let folder = crate::training::run_folder(&self.record);
+        match (self.resume, folder.exists()) {
+            (true, false) => Err(Failure::NothingToResume { folder }),
+            (false, true) => Err(Failure::UnfinishedRun { folder }),
+            _ => Ok(folder),
+        }
+    }
+
+    /// The attacker's images and the private ones, both in a drawn order, and the split of the latter.
+    fn loaders(
+        &self,
+        data: &DataOptions,
+        preparation: &Preparation,
+    ) -> Result<(Loader, Loader, &'static str), Failure> {
+        let train = open_dataset(data, Some("train"))?;
+        let split = validation_split(data, &train).ok_or_else(|| Failure::NoValidation { path: data.data.clone() })?;
+        let private = open_dataset(data, Some(split))?;
+        let options = LoadOptions {
+            drop_last: train.len() >= self.batch,
+            augmentation: Some(Augmentation { flip: 0.5, ..Augmentation::default() }),
+            cache_bytes: CACHE,
+            ..LoadOptions::training(self.batch, self.seed)
+        };
+        let attacker = Loader::new(train, preparation.clone(), options)?;
+        let private = Loader::new(private, preparation.clone(), LoadOptions::training(PRIVATE_BATCH, self.seed))?;
+        Ok((attacker, private, split))
+    }
+
+    fn judge(&self, model: &Checkpoint, device: &Device) -> Result<(Judge, String), Failure> {
+        let (judge, path) = match &self.base {
+            Some(path) => (Checkpoint::load(path, device)?, path),
+            None => (model.clone(), &self.model),
+        };
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let source = signal_source(&judge)?;
+        Ok((Judge::new(judge.network, source, &judge.card.preparation)?, name))
+    }
+}
+
+/// 2 GiB of decoded images, as for training.
+const CACHE: usize = 2 << 30;
+/// Images that are decoded together.
+const PRIVATE_BATCH: usize = 100;
+
+/// The signal as a client of this model would draw it: with the digits that the model carries.
+fn signal_source(model: &Checkpoint) -> Result<Option<SignalSource>, Failure> {
+    match (model.network.architecture().join(), model.network.signal_shape()) {
+        (Some((_, spec)), Some(shape)) => {
+            Ok(Some(SignalSource::new(spec.clone(), model.glyphs.clone(), shape.height, shape.width)?))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn subject(model: &Checkpoint, name: String) -> Subject {
+    let architecture = model.network.architecture();
+    let numbered = architecture.numbered_layers();
+    let join = architecture.join();
+    Subject {
+        model: name,
+        classes: model.card.classes.clone(),
+        input: model.network.input().dims(),
+        signal: join.map(|(_, spec)| spec.kind),
+        join: join
+            .and_then(|(at, _)| numbered.iter().find(|layer| layer.range.contains(&at)).map(|layer| layer.number)),
+        layers: numbered.len(),
+        ..Subject::default()
+    }
+}
+
+fn candidate(model: &Checkpoint, name: &str, at: Cut, source: Option<&SignalSource>) -> Result<Candidate, Failure> {
+    let (front, back) = cut(&model.network, at)?;
+    let layer = model.network.architecture().numbered_layer(at.layer)?.name;
+    let check = check_cut(&model.network, at, None, &Effort::default()).ok();
+    Ok(Candidate {
+        model: name.to_owned(),
+        cut: at,
+        layer,
+        front_hash: cleave_partition::tensor_hash(&front)?,
+        target: Target::new(front, back, source.cloned(), Vec::new(), &model.card.preparation),
+        defences: model.card.defences.clone(),
+        check,
+    })
+}
+
+/// A bar on stderr, and what was found as lines above it.
+struct Watch {
+    bar: ProgressBar,
+    stop: Arc<AtomicBool>,
+}
+
+impl Watch {
+    fn new(stop: Arc<AtomicBool>) -> Self {
+        let bar = ProgressBar::new(1);
+        let style = ProgressStyle::with_template("{prefix:36} {bar:24} {pos}/{len} {eta} left");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self { bar, stop }
+    }
+
+    fn line(&self, text: &str) {
+        if self.bar.is_hidden() { eprintln!("{text}") } else { self.bar.println(text) }
+    }
+}
+
+impl Observer for Watch {
+    fn began(&mut self, part: &str, steps: usize) {
+        self.bar.reset();
+        self.bar.set_length(steps as u64);
+        self.bar.set_prefix(part.to_owned());
+        self.line(part);
+    }
+
+    fn stepped(&mut self) {
+        self.bar.inc(1);
+    }
+
+    fn found(&mut self, summary: &str) {
+        self.line(&format!("  {summary}"));
+    }
+
+    fn stop(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// What was found, as a table.
+#[derive(serde::Serialize)]
+struct Table {
+    #[serde(flatten)]
+    audit: Audit,
+}
+
+impl std::fmt::Display for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for CutFindings { cut, layer, task_accuracy, inversions, probes, bytes, .. } in &self.audit.cuts {
+            writeln!(f, "cut {cut} ({layer}): {bytes} bytes, client right {:.1} %", 100.0 * task_accuracy.share)?;
+            for inversion in inversions {
+                let (kind, scores) = (inversion.kind, &inversion.scores);
+                writeln!(
+                    f,
+                    "  {kind:?}: SSIM {:.3}, PSNR {:.1} dB, recognised {:.0} %",
+                    scores.ssim.mean,
+                    scores.psnr.mean,
+                    100.0 * scores.recognised.share
+                )?;
+            }
+            for probe in probes {
+                let share = 100.0 * probe.accuracy.share;
+                writeln!(
+                    f,
+                    "  {:?} by {:?}: {share:.1} % (guess {:.1} %)",
+                    probe.target,
+                    probe.kind,
+                    100.0 * probe.guess
+                )?;
+            }
+        }
+        write!(f, "{:.0} s", self.audit.seconds)
+    }
+}

@@ -60,11 +60,11 @@ const fn probe_result(probe: &Probe) -> (&'static str, f64) {
 }
 
 fn share(visible: &Visible) -> f64 {
-    visible.rank / visible.of as f64
+    visible.rank_high / visible.of as f64
 }
 
 const fn sight(visible: &Visible) -> Sight {
-    Sight { rank: visible.rank, of: visible.of }
+    Sight { rank: visible.rank_high, of: visible.of }
 }
 
 #[cfg(test)]
@@ -96,7 +96,8 @@ mod tests {
     fn visible(rank: f64, of: usize) -> Visible {
         Visible {
             rank,
-            rank_error: 0.0,
+            rank_low: rank - 2.0,
+            rank_high: rank + 2.0,
             of,
             threshold: 0.0,
             spectrum: vec![],
@@ -153,7 +154,7 @@ mod tests {
             label_probe: worst("small probe, by the answer,", 0.8),
             label_guess: 0.3,
             signal_guess: Some(0.25),
-            sight: Some(Sight { rank: 70.0, of: 100 }),
+            sight: Some(Sight { rank: 72.0, of: 100 }),
             dfil: Some(2.0),
             task_accuracy: 0.9,
         };

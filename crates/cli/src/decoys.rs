@@ -53,7 +53,7 @@ impl DecoyOptions {
         }
         let mut left: Vec<usize> = (0..have).collect();
         left.shuffle(rng);
-        Ok(Some(Pool { inputs, left, need }))
+        Ok(Some(Pool { inputs, left, each: self.count(), need }))
     }
 
     /// What the decoys hid.
@@ -82,16 +82,39 @@ fn overlap(one: &Path, other: &Path) -> bool {
     }
 }
 
+/// An image on its way through a request.
+pub struct Item {
+    /// Its place among the images to be labelled; `None` for a decoy.
+    pub place: Option<usize>,
+    /// As the network takes it.
+    pub image: Vec<f32>,
+}
+
 /// Decoys that were not sent yet.
 pub struct Pool {
     inputs: Inputs,
     left: Vec<usize>,
+    each: usize,
     need: usize,
 }
 
 impl Pool {
+    /// Puts images among their decoys, in a random order over all of them.
+    pub fn hide(
+        &mut self,
+        items: &mut Vec<Item>,
+        preparation: &Preparation,
+        rng: &mut impl Rng,
+    ) -> Result<(), Failure> {
+        for _ in 0..items.len() * self.each {
+            items.push(Item { place: None, image: self.take(preparation)? });
+        }
+        items.shuffle(rng);
+        Ok(())
+    }
+
     /// Takes a decoy that was not taken before; one that cannot be read is named and passed over.
-    pub fn take(&mut self, preparation: &Preparation) -> Result<Vec<f32>, Failure> {
+    fn take(&mut self, preparation: &Preparation) -> Result<Vec<f32>, Failure> {
         while let Some(index) = self.left.pop() {
             let entry = &self.inputs.entries[index];
             match self.inputs.prepared(entry, preparation) {
@@ -142,5 +165,41 @@ impl std::fmt::Display for Hidden {
             f,
             "all this only where nothing but the label tells a decoy: a pool of another kind, or one that was used before,\ngives the image away"
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha20Rng;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn an_image_is_as_often_in_one_place_as_in_another_and_no_decoy_is_sent_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = cleave_data::Shapes::new(2, 64, 9).unwrap().dataset("val", 8);
+        for index in 0..8 {
+            data.decode(index).unwrap().save_png(folder.path().join(format!("{index}.png"))).unwrap();
+        }
+        let options = DecoyOptions { decoys: Some(3), decoy_pool: Some(folder.path().to_owned()), decoy_prior: None };
+        let preparation = Preparation::new(4, 4, 3);
+        let item = |place| Item { place: Some(place), image: vec![] };
+        let (mut at, mut first) = ([0usize; 8], BTreeSet::new());
+        for seed in 0..400 {
+            let mut rng = ChaCha20Rng::seed_from_u64(seed);
+            let mut pool = options.open(&[], 2, &[], &mut rng).unwrap().unwrap();
+            let mut items = vec![item(0), item(1)];
+            pool.hide(&mut items, &preparation, &mut rng).unwrap();
+            at[items.iter().position(|item| item.place == Some(0)).unwrap()] += 1;
+            let decoys = items.iter().filter(|item| item.place.is_none());
+            let distinct: BTreeSet<_> =
+                decoys.map(|item| item.image.iter().map(|v| v.to_bits()).collect::<Vec<_>>()).collect();
+            assert!(items.len() == 8 && distinct.len() == 6, "seed {seed}");
+            first.insert(distinct);
+        }
+        // 50 expected in each place, of standard deviation 6.6; 28 choices of six decoys out of eight.
+        assert!(at.iter().all(|count| (17..=83).contains(count)), "{at:?}");
+        assert_eq!(first.len(), 28);
     }
 }

@@ -187,7 +187,7 @@ mod tests {
             let quantise = Defence::Quantise { bits, low: -1.0, high: 3.0 };
             let before: Vec<f32> = (0..4001).map(|index| -1.0 + index as f32 / 1000.0).collect();
             let mut after = before.clone();
-            apply_defences(&[quantise.clone()], &mut after, &mut ChaCha8Rng::seed_from_u64(1));
+            apply_defences(std::slice::from_ref(&quantise), &mut after, &mut ChaCha8Rng::seed_from_u64(1));
             let step = 4.0 / ((1u32 << bits) - 1) as f32;
             assert!(before.iter().zip(&after).all(|(a, b)| (a - b).abs() <= 0.5001 * step), "{bits}");
             let mut again = after.clone();
@@ -203,7 +203,7 @@ mod tests {
     fn values_outside_the_levels_go_to_the_nearest_and_noise_comes_first() {
         let quantise = Defence::Quantise { bits: 1, low: 0.0, high: 1.0 };
         let mut values = [-7.0, 0.2, 0.8, 9.0];
-        apply_defences(&[quantise.clone()], &mut values, &mut ChaCha8Rng::seed_from_u64(1));
+        apply_defences(std::slice::from_ref(&quantise), &mut values, &mut ChaCha8Rng::seed_from_u64(1));
         assert_eq!(values, [0.0, 0.0, 1.0, 1.0]);
         for order in
             [[quantise.clone(), noise(Distribution::Laplace, 3.0)], [noise(Distribution::Laplace, 3.0), quantise]]

@@ -84,7 +84,7 @@ pub struct Worst {
 /// How many directions of an image are visible in smashed data.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sight {
-    /// Rank of the Jacobian.
+    /// Rank of the Jacobian; where it was estimated, the upper end of its interval.
     pub rank: f64,
     /// Values of the image.
     pub of: usize,

@@ -5,7 +5,7 @@ use crate::options::{DeviceOption, open_dataset};
 use crate::{Failure, Output};
 use clap::{Args, ValueEnum};
 use cleave_data::{LoadOptions, Loader};
-use cleave_leakage::{Effort, Report};
+use cleave_leakage::Effort;
 use cleave_nets::{Checkpoint, Defence, Distribution};
 use cleave_partition::{Cut, Offer, Terms, apply_defences, check_cut, cut, measure_zeros, quantise_for, release};
 use cleave_retrain::SignalSource;

@@ -1,6 +1,6 @@
 //! `cleave infer`: labels for images, by way of a server that does not see them.
 
-use crate::decoys::{DecoyOptions, Hidden, Pool};
+use crate::decoys::{DecoyOptions, Hidden, Item, Pool};
 use crate::inputs::{Entry, Inputs};
 use crate::options::DeviceOption;
 use crate::serving::largest;
@@ -13,7 +13,6 @@ use cleave_wire::Element;
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::SeedableRng;
 use rand::rngs::SysRng;
-use rand::seq::SliceRandom;
 use rand_chacha::ChaCha20Rng;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -131,13 +130,6 @@ impl std::fmt::Display for Labels {
         }
         Ok(())
     }
-}
-
-/// An image on its way through a request.
-struct Item {
-    /// Its place among the images to be labelled; `None` for a decoy.
-    place: Option<usize>,
-    image: Vec<f32>,
 }
 
 /// A class and the network's trust in it.
@@ -271,10 +263,7 @@ impl Run<'_> {
             }
         }
         if let Some(pool) = &mut self.pool {
-            for _ in 0..items.len() * self.infer.decoys.count() {
-                items.push(Item { place: None, image: pool.take(preparation)? });
-            }
-            items.shuffle(&mut self.rng);
+            pool.hide(&mut items, preparation, &mut self.rng)?;
         }
         Ok(Some(items).filter(|items| !items.is_empty()))
     }

@@ -6,23 +6,23 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
-pub fn cleave(folder: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn cleave(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_cleave")).args(arguments).current_dir(folder).output().unwrap()
 }
 
-pub fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// Runs a command that must succeed; its standard output.
-pub fn good(folder: &Path, arguments: &[&str]) -> String {
+pub(crate) fn good(folder: &Path, arguments: &[&str]) -> String {
     let output = cleave(folder, arguments);
     assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
     text(&output.stdout)
 }
 
 /// Runs a command that must fail with `code`, an error and a hint, and without a panic; its standard error.
-pub fn bad(folder: &Path, code: i32, arguments: &[&str]) -> String {
+pub(crate) fn bad(folder: &Path, code: i32, arguments: &[&str]) -> String {
     let output = cleave(folder, arguments);
     let error = text(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {error}");
@@ -31,27 +31,27 @@ pub fn bad(folder: &Path, code: i32, arguments: &[&str]) -> String {
     error
 }
 
-pub const TINY: [&str; 8] = ["--data", "builtin", "--limit", "20", "--steps", "4", "--batch", "4"];
+pub(crate) const TINY: [&str; 8] = ["--data", "builtin", "--limit", "20", "--steps", "4", "--batch", "4"];
 
-pub fn train(folder: &Path) {
+pub(crate) fn train(folder: &Path) {
     good(folder, &[&["train", "--size", "64", "--divisor", "16", "--out", "base.safetensors"][..], &TINY].concat());
 }
 
-pub fn retrain(folder: &Path) {
+pub(crate) fn retrain(folder: &Path) {
     let arguments = ["retrain", "base.safetensors", "--preserve", "1", "--out", "split.safetensors"];
     good(folder, &[&arguments[..], &TINY].concat());
 }
 
-pub fn cut(folder: &Path) {
+pub(crate) fn cut(folder: &Path) {
     let arguments = ["cut", "split.safetensors", "--cut", "2", "--name", "shapes"];
     good(folder, &[&arguments[..], &["--out-front", "front.safetensors", "--out-back", "back.safetensors"]].concat());
 }
 
 /// A server that is killed with the test.
-pub struct Serving {
-    pub child: Child,
-    pub stdout: BufReader<ChildStdout>,
-    pub address: String,
+pub(crate) struct Serving {
+    pub(crate) child: Child,
+    pub(crate) stdout: BufReader<ChildStdout>,
+    pub(crate) address: String,
 }
 
 impl Drop for Serving {
@@ -61,7 +61,7 @@ impl Drop for Serving {
     }
 }
 
-pub fn serve(folder: &Path, back: &str) -> Serving {
+pub(crate) fn serve(folder: &Path, back: &str) -> Serving {
     let arguments = ["serve", "--back", back, "--keys", "keys", "--listen", "127.0.0.1:0"];
     let mut command = Command::new(env!("CARGO_BIN_EXE_cleave"));
     let mut child =
@@ -73,7 +73,7 @@ pub fn serve(folder: &Path, back: &str) -> Serving {
 }
 
 /// A folder of PNG images, a subfolder a class.
-pub fn images(folder: &Path) {
+pub(crate) fn images(folder: &Path) {
     let data = cleave_data::Shapes::new(2, 64, 9).unwrap().dataset("val", 40);
     for index in 0..40 {
         let class = folder.join("images").join(&data.classes()[data.label(index).unwrap()]);

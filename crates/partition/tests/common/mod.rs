@@ -11,18 +11,18 @@ use cleave_partition::{AuditSummary, Cut, Offer, Sight, Worst};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-pub fn flex() -> Device {
+pub(crate) fn flex() -> Device {
     device("flex").unwrap()
 }
 
-pub fn network(join: Option<usize>, size: usize, divisor: usize) -> Network {
+pub(crate) fn network(join: Option<usize>, size: usize, divisor: usize) -> Network {
     let plain = AlexNet { size, divisor, ..AlexNet::default() }.architecture().unwrap();
     let spec = SignalSpec::new(SignalKind::Complement, 2);
     let architecture = join.map_or(plain.clone(), |k| plain.with_join(k, spec).unwrap());
     Network::random(architecture, 11, &flex()).unwrap()
 }
 
-pub fn checkpoint(network: Network) -> Checkpoint {
+pub(crate) fn checkpoint(network: Network) -> Checkpoint {
     let input = network.input();
     let card = ModelCard {
         header: Header::of(Role::Whole),
@@ -36,30 +36,30 @@ pub fn checkpoint(network: Network) -> Checkpoint {
 }
 
 /// A small network with a signal, which passes the check behind layer 2.
-pub fn small() -> Checkpoint {
+pub(crate) fn small() -> Checkpoint {
     checkpoint(network(Some(2), 64, 8))
 }
 
-pub fn images(count: usize) -> Vec<f32> {
+pub(crate) fn images(count: usize) -> Vec<f32> {
     (0..count * 3 * 64 * 64).map(|index| (index as f32 * 0.7).sin()).collect()
 }
 
 /// Releases an offer into a folder; the two files.
-pub fn write(offer: &Offer<'_>, folder: &Path) -> (PathBuf, PathBuf) {
+pub(crate) fn write(offer: &Offer<'_>, folder: &Path) -> (PathBuf, PathBuf) {
     let (front, back) = (folder.join("front.safetensors"), folder.join("back.safetensors"));
     cleave_partition::release(offer).unwrap().write(&front, &back, true).unwrap();
     (front, back)
 }
 
 /// Writes a half again with one entry of its manifest changed, under a hash that fits.
-pub fn forge(path: &Path, role: Role, pointer: &str, value: Value) {
+pub(crate) fn forge(path: &Path, role: Role, pointer: &str, value: Value) {
     let (mut manifest, contents) = read_checkpoint::<Value>(path, role).unwrap();
     *manifest.pointer_mut(pointer).expect(pointer) = value;
     write_checkpoint(path, &contents, &manifest).unwrap();
 }
 
 /// An audit of the front half behind layer 2, in which no attack came far.
-pub fn mild(front_hash: &str) -> AuditSummary {
+pub(crate) fn mild(front_hash: &str) -> AuditSummary {
     let worst = |attack: &str, value| Some(Worst { attack: attack.into(), value });
     AuditSummary {
         record: "ab".repeat(32),

@@ -51,8 +51,8 @@ const fn inversion_name(kind: InversionKind) -> &'static str {
 
 const fn probe_result(probe: &Probe) -> (&'static str, f64) {
     let name = match (probe.kind, probe.target) {
-        (ProbeKind::Linear, ProbeTarget::LabelByAnswer) => "linear probe, by the answer,",
-        (ProbeKind::Small, ProbeTarget::LabelByAnswer) => "small probe, by the answer,",
+        (ProbeKind::Linear, ProbeTarget::LabelByAnswer) => "linear probe on the answer",
+        (ProbeKind::Small, ProbeTarget::LabelByAnswer) => "small probe on the answer",
         (ProbeKind::Linear, _) => "linear probe",
         (ProbeKind::Small, _) => "small probe",
     };
@@ -151,7 +151,7 @@ mod tests {
             inversion: worst("white-box inversion", 0.4),
             worst_ssim: Some(0.7),
             signal_probe: worst("linear probe", 0.5),
-            label_probe: worst("small probe, by the answer,", 0.8),
+            label_probe: worst("small probe on the answer", 0.8),
             label_guess: 0.3,
             signal_guess: Some(0.25),
             sight: Some(Sight { rank: 72.0, of: 100 }),

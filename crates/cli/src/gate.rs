@@ -48,9 +48,14 @@ fn subject(cut: &str, front_hash: &str, defences: &[Defence]) -> String {
 
 /// What a pair's manifest says of its defences, its audit and its policy.
 pub fn statement(terms: &Terms) -> String {
-    let audit =
-        terms.audit.as_ref().map_or_else(|| "audit    no audit: nothing was measured".to_owned(), ToString::to_string);
+    let audit = terms.audit.as_ref().map(ToString::to_string);
+    let audit = audit.unwrap_or_else(|| "audit    no audit: nothing was measured".to_owned());
     let policy = terms.policy.as_ref();
     let policy = policy.map(|policy| format!("\npolicy   {}: {}", policy.name, policy.promise)).unwrap_or_default();
-    format!("defences {}\n{audit}{policy}", list_defences(&terms.defences))
+    format!("{}\n{audit}{policy}", defended(&terms.defences))
+}
+
+/// A line on defences.
+pub fn defended(defences: &[Defence]) -> String {
+    if defences.is_empty() { "defences none".to_owned() } else { format!("defences {}", list_defences(defences)) }
 }

@@ -253,10 +253,12 @@ impl Display for Measure {
 impl Display for Violation {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         let Self::Limit { measure, bound, found } = self else { return write!(f, "the leakage check leaks") };
-        let side = if matches!(bound, Bound::Most(_)) { "most" } else { "least" };
-        write!(f, "{measure}: at {side} {} is allowed, ", bound.value())?;
+        match bound {
+            Bound::Most(most) => write!(f, "{measure}: at most {most} is allowed, ")?,
+            Bound::Least(least) => write!(f, "{measure}: at least {least} is asked for, ")?,
+        }
         match found {
-            Some(found) => write!(f, "{:.4} was found", found),
+            Some(found) => write!(f, "{} was found", (found * 1e4).round() / 1e4),
             None => write!(f, "and it was not measured"),
         }
     }

@@ -120,9 +120,11 @@ impl Display for AuditSummary {
 }
 
 fn probe(f: &mut Formatter<'_>, what: &str, probe: Option<&Worst>, guess: Option<f64>) -> std::fmt::Result {
-    let guess = guess.map_or_else(String::new, |guess| format!(", guessing in {:.1} %", 100.0 * guess));
+    let guess = guess.map_or_else(String::new, |guess| format!("; guessing is right in {:.1} %", 100.0 * guess));
     match probe {
-        Some(Worst { attack, value }) => writeln!(f, "{what:8} {attack} reads it in {:.1} %{guess}", 100.0 * value),
-        None => writeln!(f, "{what:8} no probe was tried{guess}"),
+        Some(Worst { attack, value }) => {
+            writeln!(f, "probe    {attack}: reads the {what} in {:.1} %{guess}", 100.0 * value)
+        }
+        None => writeln!(f, "probe    the {what} was not probed{guess}"),
     }
 }

@@ -191,10 +191,13 @@ fn a_reason_does_not_override_a_policy() {
     assert_eq!(released.front().terms.accepted.as_deref(), Some("a test"));
 }
 
+/// Where a policy keeps one of its limits.
+type Field = fn(&mut Limits) -> &mut Option<f64>;
+
 #[test]
 fn every_limit_is_compared_with_its_own_number() {
     let audit = mild("");
-    let table: [(fn(&mut Limits) -> &mut Option<f64>, Measure, f64, f64); 7] = [
+    let table: [(Field, Measure, f64, f64); 7] = [
         (|limits| &mut limits.largest_mean_ssim, Measure::MeanSsim, 0.3, -0.01),
         (|limits| &mut limits.largest_worst_ssim, Measure::WorstSsim, 0.45, -0.01),
         (|limits| &mut limits.largest_signal_lead, Measure::SignalLead, 0.02, -0.01),

@@ -1,10 +1,10 @@
 //! `cleave inspect`: what a model file is.
 
-use crate::gate::statement;
+use crate::gate::{defended, statement};
 use crate::{Failure, Output};
 use clap::Args;
 use cleave_nets::{Architecture, ModelCard, Role, read_manifest};
-use cleave_partition::{BackManifest, FrontManifest, Terms, list_defences};
+use cleave_partition::{BackManifest, FrontManifest, Terms};
 use serde::Serialize;
 use std::fmt::{Display, Formatter};
 use std::path::{Path, PathBuf};
@@ -63,7 +63,7 @@ impl Display for Description {
                 writeln!(f, "classes  {}", card.classes.join(", "))?;
                 let shape = card.preparation.shape();
                 writeln!(f, "input    {shape:?} (channels, height, width)")?;
-                writeln!(f, "defences {}", list_defences(&card.defences))?;
+                writeln!(f, "{}", defended(&card.defences))?;
                 layers(f, &card.architecture)
             }
             Content::Front(front) => {

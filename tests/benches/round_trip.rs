@@ -6,11 +6,10 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a program for people at a terminal")]
 
 use cleave_data::Preparation;
-use cleave_leakage::Effort;
 use cleave_nets::{
     AlexNet, Checkpoint, Device, Header, ModelCard, Network, Role, SignalForm, SignalKind, SignalSpec, Training, device,
 };
-use cleave_partition::{BackHalf, Cut, FrontHalf, SmashedData, check_cut, release};
+use cleave_partition::{BackHalf, Cut, FrontHalf, Offer, SmashedData, release};
 use cleave_transport::{
     Authority, Client, ClientConfig, ClientTls, Reply, Request, Server, ServerConfig, ServerTls, Service, ServiceError,
     ServiceInfo,
@@ -66,9 +65,9 @@ fn halves(folder: &Path, device: &Device) -> (std::path::PathBuf, std::path::Pat
         training: Training::default(),
         defences: Vec::new(),
     };
-    let report = check_cut(&network, Cut::after(2), None, &Effort::default()).unwrap();
     let model = Checkpoint { card, network, glyphs: None };
-    let pair = release(&model, Cut::after(2), "bench", report, Some("a benchmark, not released")).unwrap();
+    let accept = Some("a benchmark, not released");
+    let pair = release(&Offer { accept, ..Offer::new(&model, Cut::after(2), "bench") }).unwrap();
     let (front, back) = (folder.join("front"), folder.join("back"));
     pair.write(&front, &back, false).unwrap();
     (front, back)

@@ -15,6 +15,7 @@ mod pixels;
 mod probe;
 mod query_free;
 mod similarity;
+mod summary;
 mod target;
 mod white_box;
 
@@ -30,5 +31,6 @@ pub use observer::{Observer, Silent};
 pub use probe::ProbeSettings;
 pub use query_free::SubstituteSettings;
 pub use similarity::Judge;
+pub use summary::{record_hash, summarise};
 pub use target::Target;
 pub use white_box::DescentSettings;

@@ -80,6 +80,63 @@ pub enum Failure {
         /// The cut.
         cut: cleave_partition::Cut,
     },
+    /// A pair that the client's own policy refuses.
+    #[error("nothing was sent: by what it says of itself the pair does not keep {policy}: {}", .violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Required {
+        /// The policy.
+        policy: String,
+        /// Every limit that is broken.
+        violations: Vec<cleave_partition::Violation>,
+    },
+    /// No policy of that name.
+    #[error("{name} is neither a policy that comes with this command nor a file; there are {}", cleave_partition::Policy::SHIPPED.map(|(name, _)| name).join(", "))]
+    NoPolicy {
+        /// What was asked for.
+        name: String,
+    },
+    /// A policy that cannot be used.
+    #[error("{name} cannot be used: {source}")]
+    Policy {
+        /// Its name or file.
+        name: String,
+        /// Why.
+        source: cleave_partition::Error,
+    },
+    /// Not the record of an audit.
+    #[error("{} is no audit's record that can be read here: {reason}", .path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        reason: String,
+    },
+    /// A record of something else.
+    #[error("{} holds no audit of {wanted}; it holds {}", .path.display(), .audited.join("; "))]
+    NotAudited {
+        /// The record.
+        path: PathBuf,
+        /// What is to be released.
+        wanted: String,
+        /// What was audited.
+        audited: Vec<String>,
+    },
+    /// Levels without a range.
+    #[error("the range of --quantise is measured on images, and there is no --data")]
+    NoRange,
+    /// Fewer decoys than have to be sent.
+    #[error("{need} decoys are needed and the pool has {have} that can be read; a decoy is sent once")]
+    SmallPool {
+        /// Images of the pool.
+        have: usize,
+        /// Decoys an image times images.
+        need: usize,
+    },
+    /// A pool that private images lie in.
+    #[error("the pool {} and the images to be labelled lie in one another; a decoy that is itself asked for hides nothing", .path.display())]
+    PoolOfImages {
+        /// The pool.
+        path: PathBuf,
+    },
     /// A file of the user's that cannot be read.
     #[error("cannot read {}: {source}", .path.display())]
     File {
@@ -153,13 +210,23 @@ impl Failure {
         use cleave_partition::Error as Part;
         use cleave_retrain::Error as Training;
         match self {
-            Self::CheckLeaks { .. } | Self::Partition(Part::Leaks { .. }) => 4,
+            Self::CheckLeaks { .. }
+            | Self::Required { .. }
+            | Self::Partition(Part::Leaks { .. } | Part::Policy { .. }) => 4,
             Self::Data(_)
             | Self::File { .. }
             | Self::NoValidation { .. }
             | Self::NoImages { .. }
             | Self::AllBroken { .. }
-            | Self::Partition(Part::Damaged { .. } | Part::Contradiction { .. } | Part::Exists { .. }) => 3,
+            | Self::Record { .. }
+            | Self::NotAudited { .. }
+            | Self::Partition(
+                Part::UnknownDefence { .. }
+                | Part::AuditOfOther { .. }
+                | Part::AuditText
+                | Part::Contradiction { .. }
+                | Part::Exists { .. },
+            ) => 3,
             Self::Network(net)
             | Self::Partition(Part::Network(net))
             | Self::Training(cleave_retrain::Error::Network(net)) => match net {
@@ -188,6 +255,11 @@ impl Failure {
             | Self::OtherClasses { .. }
             | Self::NothingToResume { .. }
             | Self::UnfinishedRun { .. }
+            | Self::NoPolicy { .. }
+            | Self::Policy { .. }
+            | Self::NoRange
+            | Self::SmallPool { .. }
+            | Self::PoolOfImages { .. }
             | Self::Partition(_) => 2,
             Self::Training(error) => match error {
                 Training::Setting { .. }
@@ -208,15 +280,28 @@ impl Failure {
             Self::Interrupted { .. } => "run the same command with --resume to go on",
             Self::NothingToResume { .. } => "leave --resume away to start anew",
             Self::UnfinishedRun { .. } => "add --resume to go on, or remove that folder to start anew",
+            Self::Partition(Part::UnknownDefence { .. }) => "the version of the provider's cleave will do",
             Self::CheckLeaks { .. } | Self::Partition(Part::Leaks { .. }) => {
                 "cut later or behind a pool; to release all the same, `cleave cut ... --accept-leak \"REASON\"`"
             }
+            Self::Partition(Part::Policy { .. }) => {
+                "nothing was written; cut elsewhere or add a defence and audit again, or release without that promise, without --policy"
+            }
+            Self::Required { .. } => {
+                "ask the provider for a pair with an audit that keeps it; `cleave inspect FRONT` shows this one's"
+            }
+            Self::NoPolicy { .. } | Self::Policy { .. } => "`cleave policies NAME` prints one to start from",
+            Self::Record { .. } | Self::NotAudited { .. } => {
+                "audit this model at this cut with these defences; a range as it was audited is written --quantise BITS:LOW:HIGH"
+            }
+            Self::NoRange => "add --data PATH, or write the range as BITS:LOW:HIGH",
+            Self::SmallPool { .. } => "give a larger pool, fewer decoys or fewer images",
+            Self::PoolOfImages { .. } => "keep the pool in a folder of its own",
             Self::Partition(Part::Exists { .. }) => "name other files, or add --force",
             Self::Data(_) | Self::Training(cleave_retrain::Error::Data(_)) => {
                 "`cleave help train` lists the layouts that can be read"
             }
-            Self::Network(_)
-            | Self::Partition(Part::Network(_) | Part::Damaged { .. } | Part::Contradiction { .. }) => {
+            Self::Network(_) | Self::Partition(Part::Network(_) | Part::Contradiction { .. }) => {
                 "`cleave inspect FILE` says what a model file is"
             }
             Self::Transport(error) if is_local(error) => {

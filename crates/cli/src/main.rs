@@ -4,7 +4,10 @@
 
 mod commands;
 mod config;
+mod decoys;
 mod failure;
+mod gate;
+mod inputs;
 mod options;
 mod output;
 mod page;
@@ -39,6 +42,7 @@ enum Command {
     Check(commands::check::Check),
     Cut(commands::check::CutCommand),
     Audit(commands::audit::AuditCommand),
+    Policies(commands::policies::Policies),
     Inspect(commands::inspect::Inspect),
     Keys(commands::keys::Keys),
     Serve(commands::serve::Serve),
@@ -61,6 +65,7 @@ impl Command {
             Self::Check(command) => command.run(output),
             Self::Cut(command) => command.run(output),
             Self::Audit(command) => command.run(output),
+            Self::Policies(command) => command.run(output),
             Self::Inspect(command) => command.run(output),
             Self::Keys(command) => command.run(output),
             Self::Serve(command) => command.run(output),

@@ -2,85 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
-use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+mod common;
 
-fn cleave(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_cleave")).args(arguments).current_dir(folder).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Runs a command that must succeed; its standard output.
-fn good(folder: &Path, arguments: &[&str]) -> String {
-    let output = cleave(folder, arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
-    text(&output.stdout)
-}
-
-/// Runs a command that must fail with `code`, an error and a hint, and without a panic; its standard error.
-fn bad(folder: &Path, code: i32, arguments: &[&str]) -> String {
-    let output = cleave(folder, arguments);
-    let error = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {error}");
-    assert!(error.contains("error: ") && !error.contains("panicked"), "{arguments:?}: {error}");
-    assert!(code == 2 || error.contains("hint: "), "{arguments:?}: {error}");
-    error
-}
-
-const TINY: [&str; 8] = ["--data", "builtin", "--limit", "20", "--steps", "4", "--batch", "4"];
-
-fn train(folder: &Path) {
-    good(folder, &[&["train", "--size", "64", "--divisor", "16", "--out", "base.safetensors"][..], &TINY].concat());
-}
-
-fn retrain(folder: &Path) {
-    let arguments = ["retrain", "base.safetensors", "--preserve", "1", "--out", "split.safetensors"];
-    good(folder, &[&arguments[..], &TINY].concat());
-}
-
-fn cut(folder: &Path) {
-    let arguments = ["cut", "split.safetensors", "--cut", "2", "--name", "shapes"];
-    good(folder, &[&arguments[..], &["--out-front", "front.safetensors", "--out-back", "back.safetensors"]].concat());
-}
-
-/// A server that is killed with the test.
-struct Serving {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-    address: String,
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
-fn serve(folder: &Path, back: &str) -> Serving {
-    let arguments = ["serve", "--back", back, "--keys", "keys", "--listen", "127.0.0.1:0"];
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cleave"));
-    let mut child =
-        command.args(arguments).current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let (mut stdout, mut line) = (BufReader::new(child.stdout.take().unwrap()), String::new());
-    stdout.read_line(&mut line).unwrap();
-    let address = line.split_whitespace().nth(2).unwrap().to_owned();
-    Serving { child, stdout, address }
-}
-
-/// A folder of PNG images, a subfolder a class.
-fn images(folder: &Path) {
-    let data = cleave_data::Shapes::new(2, 64, 9).unwrap().dataset("val", 40);
-    for index in 0..40 {
-        let class = folder.join("images").join(&data.classes()[data.label(index).unwrap()]);
-        std::fs::create_dir_all(&class).unwrap();
-        data.decode(index).unwrap().save_png(class.join(format!("{index}.png"))).unwrap();
-    }
-}
+use common::{TINY, bad, cleave, cut, good, images, retrain, serve, text, train};
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
 
 #[test]
 fn a_stranger_goes_the_whole_way() {
@@ -131,7 +57,7 @@ fn the_gate_stops_a_leaking_cut_and_lets_it_through_with_a_reason() {
     assert!(good(folder, &["inspect", "f"]).contains("a test of the gate"));
 }
 
-fn good_or_leak(folder: &Path, arguments: &[&str]) -> String {
+fn good_or_leak(folder: &std::path::Path, arguments: &[&str]) -> String {
     let output = cleave(folder, arguments);
     assert_eq!(output.status.code(), Some(4), "{}", text(&output.stderr));
     text(&output.stdout)
@@ -280,6 +206,7 @@ fn every_command_explains_itself() {
         "eval",
         "check",
         "cut",
+        "policies",
         "inspect",
         "keys",
         "serve",

@@ -1,7 +1,9 @@
 //! What can go wrong with a cut.
 
 use crate::Cut;
-use cleave_nets::Shape;
+use crate::policy::{Measure, Violation};
+use cleave_leakage::{Report, Verdict};
+use cleave_nets::{Defence, Shape};
 use std::path::PathBuf;
 
 /// Errors of this crate.
@@ -60,12 +62,12 @@ pub enum Error {
         got: usize,
     },
     /// The gate.
-    #[error("nothing was written: the front half up to {cut} leaks by the check ({reasons})")]
+    #[error("nothing was written: the front half up to {cut} leaks by the check ({})", reasons(.report))]
     Leaks {
         /// The cut.
         cut: Cut,
-        /// Which counts and ranks say so.
-        reasons: String,
+        /// What was counted.
+        report: Box<Report>,
     },
     /// A reason that says nothing.
     #[error("a leak is accepted with a reason, and an empty one was given; say why this pair is released all the same")]
@@ -120,14 +122,100 @@ pub enum Error {
         /// What does not agree.
         reason: String,
     },
-    /// The weights are not those that were released.
-    #[error("the weights in {} are not those that were released: their hash is {got}, the manifest says {expected}", .path.display())]
-    Damaged {
+    /// A defence that cannot be applied.
+    #[error("{defence:?} cannot be applied: {reason}")]
+    Defence {
+        /// Which.
+        defence: Defence,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// A manifest of a newer build.
+    #[error(
+        "{} asks for the defence {name}, which this build does not know; its data would go out without it, so use a newer cleave", .path.display()
+    )]
+    UnknownDefence {
         /// The file.
         path: PathBuf,
-        /// Hash in the manifest.
-        expected: String,
-        /// Hash of the tensors.
-        got: String,
+        /// The defence, as the file writes it.
+        name: String,
     },
+    /// An audit of something else.
+    #[error(
+        "the audit is of another front half: its {what} is {audited}, here {released}; audit this network at this cut with these defences"
+    )]
+    AuditOfOther {
+        /// The cut, the weights' hash or the defences.
+        what: &'static str,
+        /// That of the audit.
+        audited: String,
+        /// That of the release.
+        released: String,
+    },
+    /// An audit that cannot be shown.
+    #[error("the audit names a record, a cut or an attack with control characters in it; make the audit again")]
+    AuditText,
+    /// A policy that is broken.
+    #[error("the policy {policy} is not kept: {}", list(.violations, "; "))]
+    Policy {
+        /// Its name.
+        policy: String,
+        /// Every limit that is broken.
+        violations: Vec<Violation>,
+    },
+    /// Not a policy.
+    #[error("this is no policy: {reason}")]
+    PolicySyntax {
+        /// Where and why.
+        reason: String,
+    },
+    /// A policy that cannot be shown.
+    #[error("the {field} of a policy is {text:?}; write a text on one line, without control characters")]
+    PolicyText {
+        /// Name or promise.
+        field: &'static str,
+        /// What was written.
+        text: String,
+    },
+    /// A limit that every front half keeps, or none.
+    #[error("the policy {name} has a limit of {value} on the {measure}, expected {expected}")]
+    PolicyLimit {
+        /// The policy.
+        name: String,
+        /// What is limited.
+        measure: Measure,
+        /// The limit.
+        value: f64,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// A promise that nothing stands for.
+    #[error("the policy {name} limits nothing, so that every front half would keep it; set a limit")]
+    EmptyPolicy {
+        /// The policy.
+        name: String,
+    },
+    /// Not a distribution over the classes.
+    #[error(
+        "the weights {weights:?} of {what} are no frequencies of {classes} classes; give one finite weight of 0 or more for each, and not 0 for all"
+    )]
+    Frequencies {
+        /// The pool or the prior.
+        what: &'static str,
+        /// Classes there are.
+        classes: usize,
+        /// Weights given.
+        weights: Vec<f64>,
+    },
+}
+
+fn reasons(report: &Report) -> String {
+    match &report.verdict {
+        Verdict::Leaks { by } => list(by, ", "),
+        Verdict::Passes => "none".to_owned(),
+    }
+}
+
+fn list(items: &[impl ToString], between: &str) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(between)
 }

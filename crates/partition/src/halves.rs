@@ -1,7 +1,7 @@
 //! The two halves at work.
 
-use crate::release::{load_half, verify};
-use crate::{BackManifest, Error, FrontManifest, Terms};
+use crate::release::{hash_tensors, load_half};
+use crate::{BackManifest, Error, FrontManifest, Terms, apply_defences};
 use cleave_nets::{Device, Network, Role, Shape, check_manifest};
 use cleave_retrain::{SignalSource, unmask_scores};
 use rand::Rng;
@@ -45,7 +45,7 @@ impl SmashedData {
     }
 }
 
-fn check_finite(what: &'static str, values: &[f32]) -> Result<(), Error> {
+pub(crate) fn check_finite(what: &'static str, values: &[f32]) -> Result<(), Error> {
     match values.iter().position(|value| !value.is_finite()) {
         Some(position) => Err(Error::NotFinite { what, position, value: values[position] }),
         None => Ok(()),
@@ -64,11 +64,15 @@ impl FrontHalf {
     /// Reads a front half onto `device`.
     ///
     /// # Errors
-    /// [`Error::Network`] for a file that is no front half or a damaged one; [`Error::Contradiction`]; [`Error::Damaged`];
-    /// [`Error::Signal`] when glyphs are missing.
+    /// [`Error::Network`] for a file that is no front half or a damaged one; [`Error::UnknownDefence`];
+    /// [`Error::Contradiction`]; [`Error::Signal`] when glyphs are missing.
     pub fn load(path: &Path, device: &Device) -> Result<Self, Error> {
         let (manifest, contents) = load_half::<FrontManifest>(path, Role::Front)?;
-        verify(path, &contents.tensors, &manifest.terms.front_hash)?;
+        let hash = hash_tensors(&contents.tensors); // what an audit names the weights by
+        if manifest.terms.front_hash != hash {
+            let reason = format!("it states the hash {} of its weights, which is {hash}", manifest.terms.front_hash);
+            return Err(Error::Contradiction { path: path.to_owned(), reason });
+        }
         let outputs = manifest.terms.outputs;
         check_manifest(path, &manifest.architecture, &manifest.preparation, &manifest.classes, outputs)?;
         check_terms(path, &manifest.terms, manifest.architecture.output()?, outputs)?;
@@ -94,7 +98,8 @@ impl FrontHalf {
         self.source.as_ref().map_or_else(|| vec![0; count], |source| source.draw(count, rng))
     }
 
-    /// Runs the front half. `rng` picks the digit images.
+    /// Runs the front half and applies the defences of its manifest. `rng` picks the digit images, and then draws the
+    /// noise, which is a secret as the signal is.
     ///
     /// # Shapes
     /// `images`: one prepared image of the manifest's input for each signal.
@@ -108,7 +113,9 @@ impl FrontHalf {
         }
         check_finite("the image", &images)?;
         let planes = self.planes(signals, rng)?;
-        let values = self.network.infer(images, planes, signals.len())?;
+        let mut values = self.network.infer(images, planes, signals.len())?;
+        check_finite("smashed data", &values)?; // levels would hide an infinity
+        apply_defences(&self.manifest.terms.defences, &mut values, rng);
         SmashedData::new(values, self.network.output(), signals.len())
     }
 
@@ -146,10 +153,10 @@ impl BackHalf {
     /// Reads a back half onto `device`.
     ///
     /// # Errors
-    /// [`Error::Network`] for a file that is no back half or a damaged one; [`Error::Contradiction`]; [`Error::Damaged`].
+    /// [`Error::Network`] for a file that is no back half or a damaged one; [`Error::UnknownDefence`];
+    /// [`Error::Contradiction`].
     pub fn load(path: &Path, device: &Device) -> Result<Self, Error> {
         let (manifest, contents) = load_half::<BackManifest>(path, Role::Back)?;
-        verify(path, &contents.tensors, &manifest.back_hash)?;
         check_terms(path, &manifest.terms, manifest.architecture.input, manifest.architecture.output()?.values())?;
         if manifest.architecture.join().is_some() {
             let reason = "the signal joins behind the cut".to_owned();
@@ -193,7 +200,7 @@ fn check_terms(path: &Path, terms: &Terms, at_cut: Shape, outputs: usize) -> Res
     if terms.outputs != outputs {
         return contradiction(format!("it states {} outputs, its layers {outputs}", terms.outputs));
     }
-    Ok(())
+    terms.check().or_else(|error| contradiction(error.to_string()))
 }
 
 /// Softmax of the scores of one sample.

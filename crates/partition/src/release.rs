@@ -1,14 +1,16 @@
 //! The two files of a release, and the gate before them.
 
-use crate::{AuditSummary, Cut, Error, cut};
+use crate::defend::check_defences;
+use crate::{AuditSummary, Cut, Error, Policy, Violation, check_cut, cut};
 use cleave_data::Preparation;
-use cleave_leakage::{Report, Verdict};
+use cleave_leakage::{Effort, Report};
 use cleave_nets::{
     Architecture, Checkpoint, Contents, Defence, Header, HostTensor, Network, Role, Shape, read_checkpoint,
     write_checkpoint,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,7 +23,7 @@ pub type PairHash = [u8; 32];
 pub struct Terms {
     /// Name under which the back half is served.
     pub model: String,
-    /// SHA-256 over the name, the cut and both halves, in hexadecimal.
+    /// SHA-256 over the name, the cut, the defences and both halves, in hexadecimal.
     pub pair: String,
     /// SHA-256 over the front half's tensors, in hexadecimal.
     pub front_hash: String,
@@ -41,9 +43,42 @@ pub struct Terms {
     /// What attacks on this front half gave; `None` where none were run.
     #[serde(default)]
     pub audit: Option<AuditSummary>,
+    /// The policy that the pair was released under, and keeps by that audit.
+    #[serde(default)]
+    pub policy: Option<Policy>,
 }
 
 impl Terms {
+    /// Every limit of a policy that this pair breaks, by what is stated here; none where it keeps the policy.
+    pub fn violations(&self, policy: &Policy) -> Vec<Violation> {
+        policy.check(self.audit.as_ref(), &self.leakage.verdict)
+    }
+
+    /// The defences that the client applies to smashed data; the others were trained in.
+    pub fn defences_at_cut(&self) -> Vec<Defence> {
+        let at_cut = |defence: &&Defence| matches!(defence, Defence::Noise { .. } | Defence::Quantise { .. });
+        self.defences.iter().filter(at_cut).cloned().collect()
+    }
+
+    /// Whether defences can be applied, the audit is of this front half, and the policy is kept.
+    ///
+    /// # Errors
+    /// [`Error::Defence`], [`Error::AuditOfOther`], [`Error::AuditText`], [`Error::Policy`], and those of
+    /// [`Policy::validate`].
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        check_defences(&self.defences)?;
+        if let Some(audit) = &self.audit {
+            audit.check_subject(self.cut, &self.front_hash, &self.defences)?;
+            audit.is_printable().then_some(()).ok_or(Error::AuditText)?;
+        }
+        let Some(policy) = &self.policy else { return Ok(()) };
+        policy.validate()?;
+        match self.violations(policy) {
+            violations if violations.is_empty() => Ok(()),
+            violations => Err(Error::Policy { policy: policy.name.clone(), violations }),
+        }
+    }
+
     /// The pair hash as bytes; `None` where the manifest's text is no hash.
     pub fn pair_hash(&self) -> Option<PairHash> {
         let nibble = |digit: u8| Some(char::from(digit).to_digit(16)? as u8);
@@ -79,10 +114,37 @@ pub struct BackManifest {
     pub header: Header,
     /// What both halves state.
     pub terms: Terms,
-    /// SHA-256 over the back half's tensors, in hexadecimal.
-    pub back_hash: String,
     /// The layers behind the cut.
     pub architecture: Architecture,
+}
+
+/// What is to be released, and what is to stand in its files.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer<'a> {
+    /// The whole network; its card names the defences that were trained in.
+    pub model: &'a Checkpoint,
+    /// Where to cut it.
+    pub cut: Cut,
+    /// Name under which the back half is served.
+    pub name: &'a str,
+    /// Share of zeros behind each layer, as [`check_cut`] takes it.
+    pub zeros: Option<&'a [f64]>,
+    /// Defences that the client applies at the cut.
+    pub defences: &'a [Defence],
+    /// What attacks on this front half, at this cut, with these defences gave.
+    pub audit: Option<&'a AuditSummary>,
+    /// What the pair must keep.
+    pub policy: Option<&'a Policy>,
+    /// Why the pair is released although the leakage check leaks. It overrides the check alone: a pair that breaks a
+    /// policy is never released under that policy's name.
+    pub accept: Option<&'a str>,
+}
+
+impl<'a> Offer<'a> {
+    /// A network and a cut, with no defence at the cut, no audit and no policy.
+    pub const fn new(model: &'a Checkpoint, cut: Cut, name: &'a str) -> Self {
+        Self { model, cut, name, zeros: None, defences: &[], audit: None, policy: None, accept: None }
+    }
 }
 
 /// A pair that passed the gate, ready to be written.
@@ -92,33 +154,33 @@ pub struct Release {
     back: (BackManifest, Contents),
 }
 
-/// Cuts a network and lets the pair through the gate.
+/// Checks a network at a cut, cuts it and lets the pair through the gate.
 ///
 /// # Errors
-/// [`Error::Leaks`] when the check says so and `accept` gives no reason; [`Error::EmptyReason`]; those of [`Cut::position`].
-pub fn release(
-    model: &Checkpoint,
-    at: Cut,
-    name: &str,
-    report: Report,
-    accept: Option<&str>,
-) -> Result<Release, Error> {
-    let accepted = gate(&report, at, accept)?;
+/// [`Error::Leaks`] when the check says so and no reason is given; [`Error::EmptyReason`]; [`Error::Policy`];
+/// [`Error::AuditOfOther`]; [`Error::Defence`]; those of [`check_cut`].
+pub fn release(offer: &Offer<'_>) -> Result<Release, Error> {
+    let Offer { model, cut: at, name, .. } = *offer;
+    let leakage = check_cut(&model.network, at, offer.zeros, &Effort::default())?;
+    let accepted = gate(&leakage, at, offer.accept)?;
     let (front, back) = cut(&model.network, at)?;
     let (front_tensors, back_tensors) = (front.tensors()?, back.tensors()?);
     let (front_hash, back_hash) = (hash_tensors(&front_tensors), hash_tensors(&back_tensors));
+    let defences = [&model.card.defences, offer.defences].concat();
     let terms = Terms {
         model: name.to_owned(),
-        pair: pair_hash(name, at, [&front, &back], [&front_hash, &back_hash])?,
+        pair: pair_hash(name, at, &defences, [(&front, &front_hash), (&back, &back_hash)])?,
         front_hash,
         cut: at,
         smashed: front.output(),
         outputs: back.output().values(),
-        leakage: report,
+        leakage,
         accepted,
-        defences: model.card.defences.clone(),
-        audit: None,
+        defences,
+        audit: offer.audit.cloned(),
+        policy: offer.policy.cloned(),
     };
+    terms.check()?;
     let front_manifest = FrontManifest {
         header: Header::of(Role::Front),
         terms: terms.clone(),
@@ -126,24 +188,21 @@ pub fn release(
         classes: model.card.classes.clone(),
         preparation: model.card.preparation.clone(),
     };
-    let back_architecture = back.architecture().clone();
     let back_manifest =
-        BackManifest { header: Header::of(Role::Back), terms, back_hash, architecture: back_architecture };
+        BackManifest { header: Header::of(Role::Back), terms, architecture: back.architecture().clone() };
     Ok(Release {
         front: (front_manifest, Contents { tensors: front_tensors, glyphs: model.glyphs.clone() }),
         back: (back_manifest, Contents { tensors: back_tensors, glyphs: None }),
     })
 }
 
+/// The reason that is written into the files of a pair that leaks by the check.
 fn gate(report: &Report, at: Cut, accept: Option<&str>) -> Result<Option<String>, Error> {
-    match (&report.verdict, accept.map(str::trim)) {
+    match (report.verdict.leaks(), accept.map(str::trim)) {
         (_, Some("")) => Err(Error::EmptyReason),
-        (Verdict::Leaks { by }, None) => {
-            let reasons: Vec<_> = by.iter().map(ToString::to_string).collect();
-            Err(Error::Leaks { cut: at, reasons: reasons.join(", ") })
-        }
-        (Verdict::Leaks { .. }, Some(reason)) => Ok(Some(reason.to_owned())),
-        (Verdict::Passes, _) => Ok(None),
+        (true, None) => Err(Error::Leaks { cut: at, report: Box::new(report.clone()) }),
+        (true, Some(reason)) => Ok(Some(reason.to_owned())),
+        (false, _) => Ok(None),
     }
 }
 
@@ -182,16 +241,22 @@ impl Release {
 
 /// Reads manifest and contents of one half.
 pub(crate) fn load_half<M: DeserializeOwned>(path: &Path, role: Role) -> Result<(M, Contents), Error> {
-    Ok(read_checkpoint(path, role)?)
+    let (manifest, contents) = read_checkpoint::<Value>(path, role)?;
+    check_known(path, &manifest)?;
+    let manifest = serde_json::from_value(manifest).map_err(|error| cleave_nets::Error::Format {
+        path: path.to_owned(),
+        reason: format!("its manifest: {error}"),
+    })?;
+    Ok((manifest, contents))
 }
 
-/// Compares the tensors with the hash in the manifest.
-pub(crate) fn verify(path: &Path, tensors: &BTreeMap<String, HostTensor>, expected: &str) -> Result<(), Error> {
-    let got = hash_tensors(tensors);
-    if got == expected {
-        return Ok(());
+/// Refuses a manifest with a defence of a newer build, which would otherwise read like a damaged file.
+fn check_known(path: &Path, manifest: &Value) -> Result<(), Error> {
+    let defences = manifest.pointer("/terms/defences").and_then(Value::as_array);
+    match defences.into_iter().flatten().find(|defence| Defence::deserialize(*defence).is_err()) {
+        Some(defence) => Err(Error::UnknownDefence { path: path.to_owned(), name: defence.to_string() }),
+        None => Ok(()),
     }
-    Err(Error::Damaged { path: path.to_owned(), expected: expected.to_owned(), got })
 }
 
 /// SHA-256 over a network's tensors with their names and shapes, in hexadecimal: what manifests and audits know a half by.
@@ -202,7 +267,7 @@ pub fn tensor_hash(network: &Network) -> Result<String, Error> {
     Ok(hash_tensors(&network.tensors()?))
 }
 
-fn hash_tensors(tensors: &BTreeMap<String, HostTensor>) -> String {
+pub(crate) fn hash_tensors(tensors: &BTreeMap<String, HostTensor>) -> String {
     let mut hash = Sha256::new();
     for (name, tensor) in tensors {
         hash.update(name);
@@ -213,13 +278,18 @@ fn hash_tensors(tensors: &BTreeMap<String, HostTensor>) -> String {
     hex(&hash.finalize())
 }
 
-fn pair_hash(name: &str, at: Cut, halves: [&Network; 2], hashes: [&str; 2]) -> Result<String, Error> {
+fn pair_hash(name: &str, at: Cut, defences: &[Defence], halves: [(&Network, &str); 2]) -> Result<String, Error> {
     let mut hash = Sha256::new();
-    hash.update(format!("{name}\0{at}\0"));
-    for (half, tensors) in halves.into_iter().zip(hashes) {
-        let layers = serde_json::to_vec(half.architecture()).map_err(cleave_nets::Error::from)?;
-        hash.update(layers);
-        hash.update(tensors);
+    let mut add = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_le_bytes()); // no field runs into the next
+        hash.update(bytes);
+    };
+    add(name.as_bytes());
+    add(at.to_string().as_bytes());
+    add(&serde_json::to_vec(defences).map_err(cleave_nets::Error::from)?);
+    for (half, tensors) in halves {
+        add(&serde_json::to_vec(half.architecture()).map_err(cleave_nets::Error::from)?);
+        add(tensors.as_bytes());
     }
     Ok(hex(&hash.finalize()))
 }

@@ -1,6 +1,10 @@
 //! What a manifest carries of an audit.
 
+use crate::defend::do_the_same;
+use crate::{Cut, Error, list_defences};
+use cleave_nets::Defence;
 use serde::{Deserialize, Serialize};
+use std::fmt::{Display, Formatter};
 
 /// What attacks on a front half gave, in the few numbers that a policy asks for.
 ///
@@ -12,6 +16,12 @@ pub struct AuditSummary {
     pub record: String,
     /// SHA-256 over the tensors of the front half that was attacked, in hexadecimal.
     pub front_hash: String,
+    /// The cut that was attacked, as the command line writes it.
+    pub cut: String,
+    /// Defences that were in place, those trained in before those applied at the cut.
+    pub defences: Vec<Defence>,
+    /// Private images that accuracies were measured on, the fewest of them.
+    pub judged: usize,
     /// Private images that inversions were measured on.
     pub images: usize,
     /// The attack whose reconstructions are nearest the private images, by their mean SSIM.
@@ -35,6 +45,33 @@ pub struct AuditSummary {
     pub task_accuracy: f64,
 }
 
+impl AuditSummary {
+    /// Whether this is about that front half, at that cut, with those defences.
+    ///
+    /// # Errors
+    /// [`Error::AuditOfOther`] says in what it differs.
+    pub fn check_subject(&self, cut: Cut, front_hash: &str, defences: &[Defence]) -> Result<(), Error> {
+        let cut = cut.to_string();
+        let (what, audited, released) = if self.cut != cut {
+            ("cut", self.cut.clone(), cut)
+        } else if self.front_hash != front_hash {
+            ("weights' hash", self.front_hash.clone(), front_hash.to_owned())
+        } else if !do_the_same(&self.defences, defences) {
+            ("list of defences", list_defences(&self.defences), list_defences(defences))
+        } else {
+            return Ok(());
+        };
+        Err(Error::AuditOfOther { what, audited, released })
+    }
+
+    /// Whether every text can be printed on a terminal as it stands.
+    pub(crate) fn is_printable(&self) -> bool {
+        let attacks = [&self.inversion, &self.signal_probe, &self.label_probe].into_iter().flatten();
+        let mut texts = attacks.map(|worst| &worst.attack).chain([&self.record, &self.front_hash, &self.cut]);
+        !texts.any(|text| text.chars().any(char::is_control))
+    }
+}
+
 /// The strongest of several attacks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Worst {
@@ -51,4 +88,41 @@ pub struct Sight {
     pub rank: f64,
     /// Values of the image.
     pub of: usize,
+}
+
+/// A few lines: what was tried and what came out.
+impl Display for AuditSummary {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "audit    record {}", self.record)?;
+        match &self.inversion {
+            Some(Worst { attack, value }) => {
+                write!(f, "image    {attack} on {} images: mean SSIM {value:.3}", self.images)?;
+                let worst = self.worst_ssim.map(|worst| format!(", {worst:.3} for the 5 % inverted best"));
+                writeln!(f, "{}", worst.unwrap_or_default())?;
+            }
+            None => writeln!(f, "image    no inversion was tried")?,
+        }
+        probe(f, "signal", self.signal_probe.as_ref(), self.signal_guess)?;
+        probe(f, "label", self.label_probe.as_ref(), Some(self.label_guess))?;
+        writeln!(f, "task     the client's answers are right in {:.1} %", 100.0 * self.task_accuracy)?;
+        match self.sight {
+            Some(Sight { rank, of }) => writeln!(f, "visible  {rank:.0} of {of} directions of an image")?,
+            None => writeln!(f, "visible  directions were not counted")?,
+        }
+        match self.dfil {
+            Some(dfil) => {
+                let error = dfil.recip();
+                write!(f, "bound    dFIL {dfil:.4}: unbiased attackers err by {error:.4} a pixel or more (MSE)")
+            }
+            None => write!(f, "bound    no bound: there is no noise"),
+        }
+    }
+}
+
+fn probe(f: &mut Formatter<'_>, what: &str, probe: Option<&Worst>, guess: Option<f64>) -> std::fmt::Result {
+    let guess = guess.map_or_else(String::new, |guess| format!(", guessing in {:.1} %", 100.0 * guess));
+    match probe {
+        Some(Worst { attack, value }) => writeln!(f, "{what:8} {attack} reads it in {:.1} %{guess}", 100.0 * value),
+        None => writeln!(f, "{what:8} no probe was tried{guess}"),
+    }
 }

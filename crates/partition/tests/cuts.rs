@@ -2,53 +2,22 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
-use cleave_data::{Glyphs, Preparation};
+mod common;
+
 use cleave_leakage::Effort;
-use cleave_nets::{
-    AlexNet, Checkpoint, Device, Header, ModelCard, Network, Role, SignalKind, SignalSpec, Training, device,
-    read_checkpoint, write_checkpoint,
-};
+use cleave_nets::Role;
 use cleave_partition::{
-    BackHalf, Cut, Error, FrontHalf, Point, Release, SmashedData, check_cut, cut, measure_zeros, release,
+    BackHalf, Cut, Error, FrontHalf, Offer, Point, Release, SmashedData, check_cut, cut, measure_zeros, release,
 };
+use common::{checkpoint, flex, forge, images, network, small};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::path::Path;
 
-fn flex() -> Device {
-    device("flex").unwrap()
-}
-
-fn network(join: Option<usize>, size: usize, divisor: usize) -> Network {
-    let plain = AlexNet { size, divisor, ..AlexNet::default() }.architecture().unwrap();
-    let spec = SignalSpec::new(SignalKind::Complement, 2);
-    let architecture = join.map_or(plain.clone(), |k| plain.with_join(k, spec).unwrap());
-    Network::random(architecture, 11, &flex()).unwrap()
-}
-
-fn checkpoint(network: Network) -> Checkpoint {
-    let input = network.input();
-    let card = ModelCard {
-        header: Header::of(Role::Whole),
-        architecture: network.architecture().clone(),
-        classes: vec!["cat".into(), "dog".into()],
-        preparation: Preparation::new(input.height, input.width, 3),
-        training: Training::default(),
-        defences: Vec::new(),
-    };
-    Checkpoint { card, network, glyphs: Some(Glyphs::drawn(1, &[0, 1], 3).unwrap()) }
-}
-
-fn images(count: usize) -> Vec<f32> {
-    (0..count * 3 * 64 * 64).map(|index| (index as f32 * 0.7).sin()).collect()
-}
-
 fn released(folder: &Path) -> (Release, std::path::PathBuf, std::path::PathBuf) {
-    let network = network(Some(2), 64, 8);
-    let at = Cut::after(2);
-    let report = check_cut(&network, at, None, &Effort::default()).unwrap();
-    let release = release(&checkpoint(network), at, "shapes", report, None).unwrap();
+    let model = small();
+    let release = release(&Offer::new(&model, Cut::after(2), "shapes")).unwrap();
     let (front, back) = (folder.join("front.safetensors"), folder.join("back.safetensors"));
     release.write(&front, &back, false).unwrap();
     (release, front, back)
@@ -104,15 +73,16 @@ fn the_papers_own_choice_is_stopped_at_the_gate() {
     let model = checkpoint(network);
     for point in [Point::Linear, Point::Activation] {
         let at = Cut { layer: 1, point };
-        let report = check_cut(&model.network, at, None, &Effort::default()).unwrap();
-        assert!(matches!(release(&model, at, "m", report.clone(), None), Err(Error::Leaks { .. })), "{point:?}");
-        assert!(matches!(release(&model, at, "m", report.clone(), Some(" ")), Err(Error::EmptyReason)));
-        let accepted = release(&model, at, "m", report, Some("a test")).unwrap();
+        let offer = Offer::new(&model, at, "m");
+        let Err(Error::Leaks { cut, report }) = release(&offer) else { panic!("{point:?}") };
+        assert!(cut == at && report.verdict.leaks());
+        assert!(matches!(release(&Offer { accept: Some(" "), ..offer }), Err(Error::EmptyReason)));
+        let accepted = release(&Offer { accept: Some(" a test"), ..offer }).unwrap();
         assert_eq!(accepted.front().terms.accepted.as_deref(), Some("a test"));
         assert_eq!(accepted.back().terms.accepted.as_deref(), Some("a test"));
+        assert_eq!(accepted.back().terms.leakage, *report);
     }
-    let pooled = check_cut(&model.network, Cut::after(1), None, &Effort::default()).unwrap();
-    assert!(release(&model, Cut::after(1), "m", pooled, None).is_ok());
+    assert!(release(&Offer::new(&model, Cut::after(1), "m")).is_ok());
 }
 
 #[test]
@@ -145,7 +115,6 @@ fn the_front_file_holds_nothing_of_the_back_half() {
         assert!(!text.contains(&format!("\"{index}.weight\"")));
     }
     assert!(!text.contains("linear\\\"") && !text.contains("features"), "no linear layer lies before the cut");
-    assert!(!text.contains(&release.back().back_hash));
 }
 
 #[test]
@@ -209,13 +178,6 @@ fn zeros_are_measured_behind_each_layer() {
     assert!(matches!(error, Error::ZeroShares { layers: 3, got: 2 }), "{error}");
 }
 
-/// Writes a half again with one entry of its manifest changed, under a hash that fits.
-fn forge(path: &Path, role: Role, pointer: &str, value: Value) {
-    let (mut manifest, contents) = read_checkpoint::<Value>(path, role).unwrap();
-    *manifest.pointer_mut(pointer).expect(pointer) = value;
-    write_checkpoint(path, &contents, &manifest).unwrap();
-}
-
 #[test]
 fn a_manifest_that_contradicts_its_half_is_refused() {
     let forgeries = [
@@ -228,6 +190,10 @@ fn a_manifest_that_contradicts_its_half_is_refused() {
         ("/terms/cut/layer", json!(-1)),
         ("/architecture/input/channels", json!(5)),
         ("/architecture/layers", json!([])),
+        ("/terms/defences", json!([{"type": "noise", "distribution": "laplace", "scale": 0.0, "dfil": null}])),
+        ("/terms/defences", json!([{"type": "quantise", "bits": 64, "low": 0.0, "high": 1.0}])),
+        ("/terms/policy", json!({"name": "n", "promise": "p", "limits": {"largest_mean_ssim": 0.1}})),
+        ("/terms/policy", json!({"name": "n", "promise": "p", "limits": {}})),
     ];
     let of_the_front = [
         ("/classes", json!(["cat", "dog", "cow"])),
@@ -235,7 +201,6 @@ fn a_manifest_that_contradicts_its_half_is_refused() {
         ("/architecture/layers/3/classes", json!(10)),
         ("/terms/front_hash", json!("")),
     ];
-    let of_the_back = [("/back_hash", json!(""))];
     let folder = tempfile::tempdir().unwrap();
     let (release, front, back) = released(folder.path());
     for (pointer, value) in forgeries.iter().chain(&of_the_front) {
@@ -243,7 +208,7 @@ fn a_manifest_that_contradicts_its_half_is_refused() {
         forge(&front, Role::Front, pointer, value.clone());
         assert!(FrontHalf::load(&front, &flex()).is_err(), "front {pointer} {value}");
     }
-    for (pointer, value) in forgeries.iter().chain(&of_the_back) {
+    for (pointer, value) in &forgeries {
         release.write(&front, &back, true).unwrap();
         forge(&back, Role::Back, pointer, value.clone());
         assert!(BackHalf::load(&back, &flex()).is_err(), "back {pointer} {value}");

@@ -1,19 +1,20 @@
 //! `cleave check` and `cleave cut`: the leakage check and the gate behind it.
 
+use crate::gate::{self, statement};
 use crate::options::{DeviceOption, open_dataset};
 use crate::{Failure, Output};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use cleave_data::{LoadOptions, Loader};
 use cleave_leakage::{Effort, Report};
-use cleave_nets::Checkpoint;
-use cleave_partition::{Cut, check_cut, measure_zeros, release};
+use cleave_nets::{Checkpoint, Defence, Distribution};
+use cleave_partition::{Cut, Offer, Terms, apply_defences, check_cut, cut, measure_zeros, quantise_for, release};
 use cleave_retrain::SignalSource;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// A model, a cut, and images to measure zeros on.
+/// A model, a cut, and images to measure on.
 #[derive(Args, Clone, Debug)]
 pub struct CutOptions {
     /// The network
@@ -21,34 +22,49 @@ pub struct CutOptions {
     /// Where to cut: a layer number, or 1:linear or 1:activation to stop inside a layer
     #[arg(long)]
     cut: Cut,
-    /// Images to measure the share of zeros on; without them none is assumed, which is the stricter count
+    /// Images to measure the share of zeros on, and the range of --quantise; without them no value is taken to be zero, which is the stricter count
     #[arg(long)]
     data: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceOption,
 }
 
-/// Images that the share of zeros is measured on.
-const ZERO_IMAGES: usize = 64;
+/// Images that the share of zeros and the range of levels are measured on.
+const MEASURED_IMAGES: usize = 64;
+
+/// Prepared images, and the channels of signals drawn for them.
+struct Sample {
+    images: Vec<f32>,
+    signal: Option<Vec<f32>>,
+    count: usize,
+}
 
 impl CutOptions {
-    fn load(&self) -> Result<(Checkpoint, Report), Failure> {
+    fn load(&self) -> Result<(Checkpoint, Option<Sample>), Failure> {
         let model = Checkpoint::load(&self.model, &self.device.open()?)?;
-        let zeros = self.data.as_ref().map(|_| self.zeros(&model)).transpose()?;
-        let report = check_cut(&model.network, self.cut, zeros.as_deref(), &Effort::default())?;
-        Ok((model, report))
+        let sample = self.data.clone().map(|data| Sample::draw(&model, data)).transpose()?;
+        Ok((model, sample))
     }
 
-    fn zeros(&self, model: &Checkpoint) -> Result<Vec<f64>, Failure> {
+    fn zeros(&self, model: &Checkpoint, sample: Option<&Sample>) -> Result<Option<Vec<f64>>, Failure> {
+        let zeros = |sample: &Sample| {
+            measure_zeros(&model.network, self.cut, &sample.images, sample.signal.as_deref(), sample.count)
+        };
+        Ok(sample.map(zeros).transpose()?)
+    }
+}
+
+impl Sample {
+    fn draw(model: &Checkpoint, path: PathBuf) -> Result<Self, Failure> {
         let data = crate::options::DataOptions {
-            data: self.data.clone().unwrap_or_default(),
+            data: path.clone(),
             classes: Some(model.card.classes.clone()),
-            limit: Some(ZERO_IMAGES.div_ceil(model.card.classes.len().max(1))),
+            limit: Some(MEASURED_IMAGES.div_ceil(model.card.classes.len().max(1))),
             strict: false,
         };
-        let options = LoadOptions::evaluation(ZERO_IMAGES);
+        let options = LoadOptions::evaluation(MEASURED_IMAGES);
         let loader = Loader::new(open_dataset(&data, None)?, model.card.preparation.clone(), options)?;
-        let Some(batch) = loader.epoch(0)?.next().transpose()? else { return Ok(Vec::new()) };
+        let batch = loader.epoch(0)?.next().transpose()?.ok_or(Failure::NoImages { path })?;
         let mut rng = ChaCha8Rng::seed_from_u64(0);
         let signal = match (model.network.architecture().join(), model.network.signal_shape()) {
             (Some((_, spec)), Some(shape)) => {
@@ -57,7 +73,7 @@ impl CutOptions {
             }
             _ => None,
         };
-        Ok(measure_zeros(&model.network, self.cut, &batch.images, signal.as_deref(), batch.labels.len())?)
+        Ok(Self { images: batch.images, signal, count: batch.labels.len() })
     }
 }
 
@@ -71,13 +87,88 @@ pub struct Check {
 impl Check {
     /// Runs the command.
     pub fn run(&self, output: &Output) -> Result<(), Failure> {
-        let (_, report) = self.options.load()?;
+        let (model, sample) = self.options.load()?;
+        let zeros = self.options.zeros(&model, sample.as_ref())?;
+        let report = check_cut(&model.network, self.options.cut, zeros.as_deref(), &Effort::default())?;
         output.result(&report)?;
         if report.verdict.leaks() { Err(Failure::CheckLeaks { cut: self.options.cut }) } else { Ok(()) }
     }
 }
 
-/// Cut a network into a front half for clients and a back half to serve; refuses a cut that leaks
+/// Defences that the client applies to what it sends.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Defences at the cut")]
+struct DefenceOptions {
+    /// Add noise to every value, drawn afresh for each image
+    #[arg(long, value_enum, requires = "noise_scale")]
+    noise: Option<Noise>,
+    /// Standard deviation of Gaussian noise, or scale b of Laplace noise, in units of the smashed data
+    #[arg(long, value_name = "S", requires = "noise")]
+    noise_scale: Option<f32>,
+    /// Round every value to one of 2^BITS levels, over a range measured on --data or given
+    #[arg(long, value_name = "BITS[:LOW:HIGH]", value_parser = levels, allow_hyphen_values = true)]
+    quantise: Option<Levels>,
+}
+
+/// Distributions of noise.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Noise {
+    /// Normal
+    Gaussian,
+    /// Double exponential
+    Laplace,
+}
+
+/// Levels of a quantisation.
+#[derive(Clone, Copy, Debug)]
+struct Levels {
+    bits: u8,
+    range: Option<[f32; 2]>,
+}
+
+fn levels(text: &str) -> Result<Levels, String> {
+    let numbers: Vec<_> = text.split(':').collect();
+    let parsed = match numbers[..] {
+        [bits] => bits.parse().ok().map(|bits| Levels { bits, range: None }),
+        [bits, low, high] => match (bits.parse(), low.parse(), high.parse()) {
+            (Ok(bits), Ok(low), Ok(high)) => Some(Levels { bits, range: Some([low, high]) }),
+            _ => None,
+        },
+        _ => None,
+    };
+    let parsed = parsed.filter(|levels: &Levels| (1..=8).contains(&levels.bits));
+    parsed.ok_or_else(|| "write 1 to 8 bits, as 4, or with the range, as 4:-1.5:6".to_owned())
+}
+
+impl DefenceOptions {
+    /// Noise first, then quantisation; a range that is not given is that of what the front half gives, noise included.
+    fn defences(&self, model: &Checkpoint, at: Cut, sample: Option<&Sample>) -> Result<Vec<Defence>, Failure> {
+        let distribution = |noise| match noise {
+            Noise::Gaussian => Distribution::Gaussian,
+            Noise::Laplace => Distribution::Laplace,
+        };
+        let noise = self.noise.zip(self.noise_scale).map(|(noise, scale)| Defence::Noise {
+            distribution: distribution(noise),
+            scale,
+            dfil: None,
+        });
+        let mut defences: Vec<_> = noise.into_iter().collect();
+        match self.quantise {
+            Some(Levels { bits, range: Some([low, high]) }) => defences.push(Defence::Quantise { bits, low, high }),
+            Some(Levels { bits, range: None }) => {
+                let Sample { images, signal, count } = sample.ok_or(Failure::NoRange)?;
+                let mut values = cut(&model.network, at)?.0.infer(images.clone(), signal.clone(), *count)?;
+                let noise = [&model.card.defences[..], &defences].concat();
+                apply_defences(&noise, &mut values, &mut ChaCha8Rng::seed_from_u64(0));
+                defences.push(quantise_for(bits, &values)?);
+            }
+            None => {}
+        }
+        Ok(defences)
+    }
+}
+
+/// Cut a network into a front half for clients and a back half to serve; refuses a cut that leaks or breaks a policy
 #[derive(Args, Clone, Debug)]
 pub struct CutCommand {
     #[command(flatten)]
@@ -91,7 +182,15 @@ pub struct CutCommand {
     /// Name under which the back half is served
     #[arg(long, default_value = "model", value_parser = model_name)]
     name: String,
-    /// Release although the check leaks; every client is shown the reason
+    #[command(flatten)]
+    defences: DefenceOptions,
+    /// Record of an audit of this front half with these defences; both files carry a summary of it
+    #[arg(long, value_name = "RECORD.json")]
+    audit: Option<PathBuf>,
+    /// Release only what keeps this policy, by the audit: one of `cleave policies`, or a TOML file
+    #[arg(long, value_name = "NAME_OR_FILE")]
+    policy: Option<String>,
+    /// Release although the check leaks; every client is shown the reason. It overrides no policy
     #[arg(long, value_name = "REASON", value_parser = reason)]
     accept_leak: Option<String>,
     /// Overwrite files that are there
@@ -122,38 +221,43 @@ fn reason(text: &str) -> Result<String, String> {
 struct Released<'a> {
     front: &'a PathBuf,
     back: &'a PathBuf,
-    pair: &'a str,
     values_a_sample: usize,
-    accepted: Option<&'a str>,
-    leakage: &'a Report,
+    #[serde(flatten)]
+    terms: &'a Terms,
 }
 
 impl std::fmt::Display for Released<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "{}", self.leakage)?;
-        if let Some(reason) = self.accepted {
+        writeln!(f, "{}\n{}", self.terms.leakage, statement(self.terms))?;
+        if let Some(reason) = &self.terms.accepted {
             writeln!(f, "RELEASED ALTHOUGH THE CHECK LEAKS, because: {reason}")?;
         }
-        writeln!(f, "front  {} (give it to clients)", self.front.display())?;
-        writeln!(f, "back   {} (keep it)", self.back.display())?;
-        write!(f, "pair   {}, {} values a sample go over the wire", self.pair, self.values_a_sample)
+        writeln!(f, "front    {} (give it to clients)", self.front.display())?;
+        writeln!(f, "back     {} (keep it)", self.back.display())?;
+        write!(f, "pair     {}, {} values a sample go over the wire", self.terms.pair, self.values_a_sample)
     }
 }
 
 impl CutCommand {
     /// Runs the command.
     pub fn run(&self, output: &Output) -> Result<(), Failure> {
-        let (model, report) = self.options.load()?;
-        let release = release(&model, self.options.cut, &self.name, report, self.accept_leak.as_deref())?;
+        let policy = self.policy.as_deref().map(gate::policy).transpose()?;
+        let at = self.options.cut;
+        let (model, sample) = self.options.load()?;
+        let zeros = self.options.zeros(&model, sample.as_ref())?;
+        let defences = self.defences.defences(&model, at, sample.as_ref())?;
+        let audit = self.audit.as_ref().map(|path| gate::audit(path, &model, at, &defences)).transpose()?;
+        let release = release(&Offer {
+            zeros: zeros.as_deref(),
+            defences: &defences,
+            audit: audit.as_ref(),
+            policy: policy.as_ref(),
+            accept: self.accept_leak.as_deref(),
+            ..Offer::new(&model, at, &self.name)
+        })?;
         release.write(&self.out_front, &self.out_back, self.force)?;
         let terms = &release.front().terms;
-        output.result(&Released {
-            front: &self.out_front,
-            back: &self.out_back,
-            pair: &terms.pair,
-            values_a_sample: terms.smashed.values(),
-            accepted: terms.accepted.as_deref(),
-            leakage: &terms.leakage,
-        })
+        let (front, back) = (&self.out_front, &self.out_back);
+        output.result(&Released { front, back, values_a_sample: terms.smashed.values(), terms })
     }
 }

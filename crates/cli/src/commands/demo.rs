@@ -7,9 +7,8 @@ use crate::training::{EVALUATION_BATCH, Watch, interrupt_flag, measured_preparat
 use crate::{Failure, Output};
 use clap::Args;
 use cleave_data::{Augmentation, Dataset, Glyphs, LoadOptions, Loader, Preparation};
-use cleave_leakage::Effort;
 use cleave_nets::{AlexNet, Checkpoint, Device, Header, ModelCard, Network, Role, SignalForm, SignalKind, Training};
-use cleave_partition::{BackHalf, Cut, Error, FrontHalf, check_cut, release};
+use cleave_partition::{BackHalf, Cut, Error, FrontHalf, Offer, release};
 use cleave_retrain::{
     Curriculum, JoinSettings, Outcome, SignalSource, TrainSettings, Trainer, average_accuracy, evaluate, join_signal,
 };
@@ -289,18 +288,17 @@ fn write_first_that_passes(
     let mut story = String::new();
     let mut at = Cut::after(first);
     loop {
-        let report = check_cut(&model.network, at, None, &Effort::default())?;
-        check.push_str(&report.to_string());
-        match release(model, at, MODEL, report, None) {
+        match release(&Offer::new(model, at, MODEL)) {
             Ok(pair) => {
+                check.push_str(&pair.front().terms.leakage.to_string());
                 pair.write(front, back, true)?;
                 let values = pair.front().terms.smashed.values();
                 story.push_str(&format!("Cut after layer {at}; {values} values go over the wire for each image."));
                 return Ok(story);
             }
-            Err(error @ Error::Leaks { .. }) => {
-                story.push_str(&format!("{error}. "));
-                check.push_str("\n\n");
+            Err(Error::Leaks { cut, report }) => {
+                check.push_str(&format!("{report}\n\n"));
+                story.push_str(&format!("{}. ", Error::Leaks { cut, report }));
                 at = Cut::after(at.layer + 1);
             }
             Err(error) => return Err(error.into()),

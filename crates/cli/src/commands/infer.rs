@@ -1,17 +1,19 @@
 //! `cleave infer`: labels for images, by way of a server that does not see them.
 
+use crate::decoys::{DecoyOptions, Hidden, Pool};
+use crate::inputs::{Entry, Inputs};
 use crate::options::DeviceOption;
 use crate::serving::largest;
-use crate::{Failure, Output};
+use crate::{Failure, Output, gate};
 use clap::{Args, ValueEnum};
-use cleave_data::{Dataset, Images, OpenOptions};
-use cleave_nets::Checkpoint;
-use cleave_partition::{FrontHalf, probabilities};
+use cleave_nets::{Checkpoint, Defence};
+use cleave_partition::{FrontHalf, list_defences, probabilities};
 use cleave_transport::{Client, ClientConfig, ClientTls, Identity, Trust, client_stem};
 use cleave_wire::Element;
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::SeedableRng;
 use rand::rngs::SysRng;
+use rand::seq::SliceRandom;
 use rand_chacha::ChaCha20Rng;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -41,13 +43,18 @@ pub struct Infer {
     /// Element type on the wire
     #[arg(long, value_enum, default_value_t = ElementType::F32)]
     element: ElementType,
-    /// Images a request, 1 to 64
+    /// Images a request, 1 to 64, decoys among them; one image and its decoys always share a request
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=64))]
     batch: u16,
     /// Write the labels to a .csv or .jsonl file
     #[arg(long, value_parser = table_path)]
     out: Option<PathBuf>,
-    /// Also run this whole network here, with the same signals, and count labels that differ
+    /// Refuse a pair that does not keep this policy by what it says of itself, before connecting: one of `cleave policies`, or a TOML file
+    #[arg(long, value_name = "NAME_OR_FILE")]
+    require: Option<String>,
+    #[command(flatten)]
+    decoys: DecoyOptions,
+    /// Also run this whole network here, with the same signals and without the defences at the cut, and count labels that differ
     #[arg(long)]
     compare_whole: Option<PathBuf>,
     /// Of a labelled set, take this split only
@@ -82,7 +89,7 @@ struct Label {
 }
 
 /// All answers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Labels {
     labels: Vec<Label>,
     left_out: Vec<String>,
@@ -91,6 +98,9 @@ struct Labels {
     mean_milliseconds_a_request: f64,
     accuracy: Option<f64>,
     differs_from_whole: Option<usize>,
+    /// Defences that the whole network runs without.
+    not_in_whole: Vec<Defence>,
+    hidden: Option<Hidden>,
 }
 
 impl std::fmt::Display for Labels {
@@ -112,131 +122,57 @@ impl std::fmt::Display for Labels {
         if let Some(differs) = self.differs_from_whole {
             let share = 100.0 * differs as f64 / self.labels.len().max(1) as f64;
             write!(f, "\n{differs} of {} labels differ from the whole network's ({share:.3} %)", self.labels.len())?;
+            if !self.not_in_whole.is_empty() {
+                write!(f, ", which runs without {}: that is their cost", list_defences(&self.not_in_whole))?;
+            }
+        }
+        if let Some(hidden) = &self.hidden {
+            write!(f, "\n{hidden}")?;
         }
         Ok(())
     }
 }
 
-/// An image with its name and, in a labelled set, its class.
-struct Entry {
-    name: String,
-    class: Option<String>,
-    set: usize,
-    index: usize,
+/// An image on its way through a request.
+struct Item {
+    /// Its place among the images to be labelled; `None` for a decoy.
+    place: Option<usize>,
+    image: Vec<f32>,
 }
 
-/// Where images come from.
-enum Set {
-    Labelled(Dataset),
-    Plain(Images),
-}
+/// A class and the network's trust in it.
+type Answer = (usize, f32);
 
 impl Infer {
     /// Runs the command.
     pub fn run(&self, output: &Output) -> Result<(), Failure> {
+        let required = self.require.as_deref().map(gate::policy).transpose()?;
         let device = self.device.open()?;
         let front = FrontHalf::load(&self.front, &device)?;
+        let terms = &front.manifest().terms;
+        eprintln!(
+            "what this pair says of itself, and no promise: a stronger attack may find more\n{}",
+            gate::statement(terms)
+        );
+        if let Some(policy) = required {
+            let violations = terms.violations(&policy);
+            if !violations.is_empty() {
+                return Err(Failure::Required { policy: policy.name, violations });
+            }
+        }
         let whole = self.compare_whole.as_ref().map(|path| Checkpoint::load(path, &device)).transpose()?;
-        let (sets, entries) = self.entries()?;
+        let inputs = Inputs::open(&self.images, self.split.as_deref(), self.strict)?;
+        let mut rng = ChaCha20Rng::try_from_rng(&mut SysRng)
+            .map_err(|error| Failure::Randomness { reason: error.to_string() })?;
+        let classes = &front.manifest().classes;
+        let pool = self.decoys.open(&self.images, inputs.entries.len(), classes, &mut rng)?;
+        let run = Run { infer: self, front: &front, whole: whole.as_ref(), inputs: &inputs, pool, rng };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let labels = runtime.block_on(self.label(&front, whole.as_ref(), &sets, &entries))?;
+        let labels = runtime.block_on(run.label())?;
         if let Some(path) = &self.out {
             cleave_nets::write_atomically(path, render(path, &labels)?.as_bytes())?;
         }
         output.result(&labels)
-    }
-
-    fn entries(&self) -> Result<(Vec<Set>, Vec<Entry>), Failure> {
-        let (mut sets, mut entries) = (Vec::new(), Vec::new());
-        for path in &self.images {
-            let set = sets.len();
-            let options = OpenOptions { strict: self.strict, split: self.split.clone(), ..OpenOptions::default() };
-            match Dataset::open(path, &options) {
-                Err(error) if self.split.is_some() => return Err(error.into()),
-                Ok(data) if self.split.is_some() || (data.skipped().unlabelled == 0 && holds_many(path)) => {
-                    let class = |index| data.label(index).map(|label| data.classes()[label].clone());
-                    entries.extend((0..data.len()).map(|index| Entry {
-                        name: data.name(index),
-                        class: class(index),
-                        set,
-                        index,
-                    }));
-                    sets.push(Set::Labelled(data));
-                }
-                _ => {
-                    let images = Images::open(path)?;
-                    entries.extend((0..images.len()).map(|index| Entry {
-                        name: images.name(index),
-                        class: None,
-                        set,
-                        index,
-                    }));
-                    sets.push(Set::Plain(images));
-                }
-            }
-        }
-        Ok((sets, entries))
-    }
-
-    async fn label(
-        &self,
-        front: &FrontHalf,
-        whole: Option<&Checkpoint>,
-        sets: &[Set],
-        entries: &[Entry],
-    ) -> Result<Labels, Failure> {
-        let client = self.connect(front).await?;
-        let mut rng = ChaCha20Rng::try_from_rng(&mut SysRng)
-            .map_err(|error| Failure::Randomness { reason: error.to_string() })?;
-        let bar = ProgressBar::new(entries.len() as u64);
-        bar.set_style(
-            ProgressStyle::with_template("{bar:24} {pos}/{len} images {eta} left")
-                .unwrap_or_else(|_| ProgressStyle::default_bar()),
-        );
-        let mut all = Labels {
-            labels: vec![],
-            left_out: vec![],
-            bytes_sent: 0,
-            bytes_received: 0,
-            mean_milliseconds_a_request: 0.0,
-            accuracy: None,
-            differs_from_whole: whole.map(|_| 0),
-        };
-        let (mut requests, mut milliseconds) = (0u32, 0.0);
-        for chunk in entries.chunks(usize::from(self.batch)) {
-            let (kept, images) = self.prepare(front, sets, chunk, &mut all.left_out)?;
-            bar.inc(chunk.len() as u64);
-            if kept.is_empty() {
-                continue;
-            }
-            let signals = front.draw(kept.len(), &mut rng);
-            let mut compared = whole.map(|_| rng.clone()); // the same digit images for the whole network
-            let smashed = front.smash(images.clone(), &signals, &mut rng)?;
-            let reply = client.call(smashed.values(), smashed.batch()).await?;
-            (requests, milliseconds) = (requests + 1, milliseconds + reply.elapsed.as_secs_f64() * 1000.0);
-            all.bytes_sent += reply.bytes_sent;
-            all.bytes_received += reply.bytes_received;
-            let labels = answers(front, &kept, &reply.values, &signals)?;
-            if let (Some(whole), Some(rng)) = (whole, &mut compared) {
-                let planes = front.planes(&signals, rng)?;
-                let scores = whole.network.infer(images, planes, kept.len())?;
-                let differing = answers(front, &kept, &scores, &signals)?
-                    .iter()
-                    .zip(&labels)
-                    .filter(|(a, b)| a.label != b.label)
-                    .count();
-                all.differs_from_whole = all.differs_from_whole.map(|count| count + differing);
-            }
-            all.labels.extend(labels);
-        }
-        bar.finish_and_clear();
-        if all.labels.is_empty() {
-            return Err(Failure::AllBroken { count: all.left_out.len() });
-        }
-        all.mean_milliseconds_a_request = milliseconds / f64::from(requests.max(1));
-        all.accuracy = accuracy(&all.labels, &front.manifest().classes);
-        client.close().await;
-        Ok(all)
     }
 
     async fn connect(&self, front: &FrontHalf) -> Result<Client, Failure> {
@@ -274,40 +210,125 @@ impl Infer {
         }
         Ok(client)
     }
+}
 
-    /// Prepared images of a chunk; broken ones are named and left out.
-    fn prepare<'a>(
-        &self,
-        front: &FrontHalf,
-        sets: &[Set],
-        chunk: &'a [Entry],
+/// All that one run works with.
+struct Run<'a> {
+    infer: &'a Infer,
+    front: &'a FrontHalf,
+    whole: Option<&'a Checkpoint>,
+    inputs: &'a Inputs,
+    pool: Option<Pool>,
+    rng: ChaCha20Rng,
+}
+
+impl Run<'_> {
+    async fn label(mut self) -> Result<Labels, Failure> {
+        let client = self.infer.connect(self.front).await?;
+        let entries = &self.inputs.entries;
+        let bar = progress(entries.len());
+        let (mut all, mut requests) = (Labels::default(), 0u32);
+        all.differs_from_whole = self.whole.map(|_| 0);
+        all.not_in_whole = self.front.manifest().terms.defences_at_cut();
+        let classes = &self.front.manifest().classes;
+        let mut seen = vec![0; classes.len()];
+        let chunk = (usize::from(self.infer.batch) / (self.infer.decoys.count() + 1)).max(1);
+        for first in (0..entries.len()).step_by(chunk) {
+            let places = first..entries.len().min(first + chunk);
+            bar.inc(places.len() as u64);
+            let Some(items) = self.prepare(places, &mut all.left_out)? else { continue };
+            self.ask(&client, items, &mut all, &mut seen).await?;
+            requests += 1;
+        }
+        bar.finish_and_clear();
+        if all.labels.is_empty() {
+            return Err(Failure::AllBroken { count: all.left_out.len() });
+        }
+        all.mean_milliseconds_a_request /= f64::from(requests);
+        all.accuracy = accuracy(&all.labels, classes);
+        all.hidden = self.pool.as_ref().map(|pool| self.infer.decoys.hidden(pool, classes, &seen)).transpose()?;
+        client.close().await;
+        Ok(all)
+    }
+
+    /// Prepared images, in secret random order among their decoys; broken ones are named and left out.
+    fn prepare(
+        &mut self,
+        places: std::ops::Range<usize>,
         left_out: &mut Vec<String>,
-    ) -> Result<(Vec<&'a Entry>, Vec<f32>), Failure> {
-        let (mut kept, mut images) = (Vec::new(), Vec::new());
-        for entry in chunk {
-            let pixels = match &sets[entry.set] {
-                Set::Labelled(data) => data.decode(entry.index),
-                Set::Plain(plain) => plain.decode(entry.index),
-            };
-            match pixels.and_then(|pixels| front.manifest().preparation.prepare(&pixels)) {
-                Ok(values) => {
-                    kept.push(entry);
-                    images.extend(values);
-                }
-                Err(error) if self.strict => return Err(error.into()),
+    ) -> Result<Option<Vec<Item>>, Failure> {
+        let preparation = &self.front.manifest().preparation;
+        let mut items = Vec::new();
+        for place in places {
+            let entry = &self.inputs.entries[place];
+            match self.inputs.prepared(entry, preparation) {
+                Ok(image) => items.push(Item { place: Some(place), image }),
+                Err(error) if self.infer.strict => return Err(error.into()),
                 Err(error) => {
                     eprintln!("left out {}: {error}", entry.name);
                     left_out.push(entry.name.clone());
                 }
             }
         }
-        Ok((kept, images))
+        if let Some(pool) = &mut self.pool {
+            for _ in 0..items.len() * self.infer.decoys.count() {
+                items.push(Item { place: None, image: pool.take(preparation)? });
+            }
+            items.shuffle(&mut self.rng);
+        }
+        Ok(Some(items).filter(|items| !items.is_empty()))
+    }
+
+    /// Sends a request and keeps what comes back for the images; of decoys, how often each class came.
+    async fn ask(
+        &mut self,
+        client: &Client,
+        items: Vec<Item>,
+        all: &mut Labels,
+        seen: &mut [usize],
+    ) -> Result<(), Failure> {
+        let places: Vec<_> = items.iter().map(|item| item.place).collect();
+        let images: Vec<f32> = items.into_iter().flat_map(|item| item.image).collect();
+        let signals = self.front.draw(places.len(), &mut self.rng);
+        let whole = self.whole.map(|whole| self.whole_answers(whole, &images, &signals)).transpose()?;
+        let smashed = self.front.smash(images, &signals, &mut self.rng)?;
+        let reply = client.call(smashed.values(), smashed.batch()).await?;
+        all.mean_milliseconds_a_request += reply.elapsed.as_secs_f64() * 1000.0;
+        all.bytes_sent += reply.bytes_sent;
+        all.bytes_received += reply.bytes_received;
+        let answers = read(self.front, &reply.values, &signals)?;
+        let differs = |index: usize| whole.as_ref().is_some_and(|whole| whole[index].0 != answers[index].0);
+        let mut kept = Vec::new();
+        for (index, (place, &(class, probability))) in places.into_iter().zip(&answers).enumerate() {
+            match place {
+                Some(place) => kept.push((place, class, probability, differs(index))),
+                None => seen[class] += 1,
+            }
+        }
+        kept.sort_by_key(|(place, ..)| *place);
+        for (place, class, probability, differs) in kept {
+            all.differs_from_whole = all.differs_from_whole.map(|count| count + usize::from(differs));
+            all.labels.push(self.named(&self.inputs.entries[place], class, probability));
+        }
+        Ok(())
+    }
+
+    /// What the whole network answers, with the same signals drawn with the same digit images.
+    fn whole_answers(&self, whole: &Checkpoint, images: &[f32], signals: &[usize]) -> Result<Vec<Answer>, Failure> {
+        let planes = self.front.planes(signals, &mut self.rng.clone())?;
+        let scores = whole.network.infer(images.to_vec(), planes, signals.len())?;
+        read(self.front, &scores, signals)
+    }
+
+    fn named(&self, entry: &Entry, class: usize, probability: f32) -> Label {
+        let label = self.front.manifest().classes.get(class).cloned().unwrap_or_else(|| class.to_string());
+        Label { name: entry.name.clone(), label, probability, truth: entry.class.clone() }
     }
 }
 
-/// Whether a path is a folder or an archive, and not one image.
-fn holds_many(path: &Path) -> bool {
-    !path.is_file() || path.extension().is_some_and(|end| ["tar", "gz", "tgz"].iter().any(|archive| end == *archive))
+fn progress(images: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:24} {pos}/{len} images {eta} left");
+    ProgressBar::new(images as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 /// A file that labels can be written to.
@@ -318,14 +339,14 @@ fn table_path(text: &str) -> Result<PathBuf, String> {
     }
 }
 
-fn answers(front: &FrontHalf, entries: &[&Entry], scores: &[f32], signals: &[usize]) -> Result<Vec<Label>, Failure> {
+/// The class of each sample, unmasked.
+fn read(front: &FrontHalf, scores: &[f32], signals: &[usize]) -> Result<Vec<Answer>, Failure> {
     let outputs = front.manifest().terms.outputs.max(1);
-    let rows = entries.iter().zip(scores.chunks(outputs)).zip(signals);
-    rows.map(|((entry, row), &signal)| {
+    let rows = scores.chunks(outputs).zip(signals);
+    rows.map(|(row, &signal)| {
         let shares = probabilities(&front.unmask(row, signal)?);
         let best = largest(&shares);
-        let label = front.manifest().classes.get(best).cloned().unwrap_or_else(|| best.to_string());
-        Ok(Label { name: entry.name.clone(), label, probability: shares[best], truth: entry.class.clone() })
+        Ok((best, shares[best]))
     })
     .collect()
 }

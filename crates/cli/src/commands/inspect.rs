@@ -1,14 +1,15 @@
 //! `cleave inspect`: what a model file is.
 
+use crate::gate::statement;
 use crate::{Failure, Output};
 use clap::Args;
 use cleave_nets::{Architecture, ModelCard, Role, read_manifest};
-use cleave_partition::{BackManifest, FrontManifest, Terms};
+use cleave_partition::{BackManifest, FrontManifest, Terms, list_defences};
 use serde::Serialize;
 use std::fmt::{Display, Formatter};
 use std::path::{Path, PathBuf};
 
-/// Say what a model file is, who may hold it, where it was cut and what the check said
+/// Say what a model file is, who may hold it, where it was cut, and what check and audit found
 #[derive(Args, Clone, Debug)]
 pub struct Inspect {
     /// The file
@@ -62,6 +63,7 @@ impl Display for Description {
                 writeln!(f, "classes  {}", card.classes.join(", "))?;
                 let shape = card.preparation.shape();
                 writeln!(f, "input    {shape:?} (channels, height, width)")?;
+                writeln!(f, "defences {}", list_defences(&card.defences))?;
                 layers(f, &card.architecture)
             }
             Content::Front(front) => {
@@ -91,7 +93,7 @@ fn terms(f: &mut Formatter<'_>, terms: &Terms) -> std::fmt::Result {
     if let Some(reason) = &terms.accepted {
         writeln!(f, "RELEASED ALTHOUGH THE CHECK LEAKS, because: {reason}")?;
     }
-    writeln!(f, "{}", terms.leakage)
+    writeln!(f, "{}\n{}", terms.leakage, statement(terms))
 }
 
 fn layers(f: &mut Formatter<'_>, architecture: &Architecture) -> std::fmt::Result {

@@ -8,6 +8,7 @@ pub mod import;
 pub mod infer;
 pub mod inspect;
 pub mod keys;
+pub mod policies;
 pub mod retrain;
 pub mod serve;
 pub mod train;

@@ -1,0 +1,56 @@
+//! Policies and audits from files, and what a pair says of itself.
+
+use crate::Failure;
+use cleave_audit::{Audit, record_hash, summarise};
+use cleave_nets::{Checkpoint, Defence};
+use cleave_partition::{AuditSummary, Cut, Policy, Terms, cut, list_defences, tensor_hash};
+use std::path::Path;
+
+/// The TOML of a policy, by the name of one that comes with the command or from a file.
+pub fn policy_text(name_or_file: &str) -> Result<String, Failure> {
+    if let Some((_, toml)) = Policy::SHIPPED.iter().find(|(name, _)| *name == name_or_file) {
+        return Ok((*toml).to_owned());
+    }
+    std::fs::read_to_string(name_or_file).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => Failure::NoPolicy { name: name_or_file.to_owned() },
+        _ => Failure::file(Path::new(name_or_file), source),
+    })
+}
+
+/// A policy, by name or from a file.
+pub fn policy(name_or_file: &str) -> Result<Policy, Failure> {
+    let text = policy_text(name_or_file)?;
+    Policy::from_toml(&text).map_err(|source| Failure::Policy { name: name_or_file.to_owned(), source })
+}
+
+/// What an audit's record says of the front half of a model up to a cut, with these defences at it.
+pub fn audit(path: &Path, model: &Checkpoint, at: Cut, at_cut: &[Defence]) -> Result<AuditSummary, Failure> {
+    let bytes = std::fs::read(path).map_err(|source| Failure::file(path, source))?;
+    let record: Audit = serde_json::from_slice(&bytes)
+        .map_err(|error| Failure::Record { path: path.to_owned(), reason: error.to_string() })?;
+    let (hash, defences) = (tensor_hash(&cut(&model.network, at)?.0)?, [&model.card.defences, at_cut].concat());
+    let record_hash = record_hash(&bytes);
+    let mut summaries = record.cuts.iter().map(|findings| summarise(findings, &record_hash));
+    summaries.find(|summary| summary.check_subject(at, &hash, &defences).is_ok()).ok_or_else(|| Failure::NotAudited {
+        path: path.to_owned(),
+        wanted: subject(&at.to_string(), &hash, &defences),
+        audited: record.cuts.iter().map(|found| subject(&found.cut, &found.front_hash, &found.defences)).collect(),
+    })
+}
+
+/// The digits of a hash that tell two apart for people.
+const HASH_DIGITS: usize = 12;
+
+fn subject(cut: &str, front_hash: &str, defences: &[Defence]) -> String {
+    let hash = front_hash.get(..HASH_DIGITS).unwrap_or(front_hash);
+    format!("cut {cut} of weights {hash} with {}", list_defences(defences))
+}
+
+/// What a pair's manifest says of its defences, its audit and its policy.
+pub fn statement(terms: &Terms) -> String {
+    let audit =
+        terms.audit.as_ref().map_or_else(|| "audit    no audit: nothing was measured".to_owned(), ToString::to_string);
+    let policy = terms.policy.as_ref();
+    let policy = policy.map(|policy| format!("\npolicy   {}: {}", policy.name, policy.promise)).unwrap_or_default();
+    format!("defences {}\n{audit}{policy}", list_defences(&terms.defences))
+}

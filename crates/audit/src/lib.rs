@@ -17,6 +17,7 @@ mod query_free;
 mod similarity;
 mod summary;
 mod target;
+mod verdict;
 mod white_box;
 
 pub use auditor::{AuditSettings, Auditor, Candidate};
@@ -33,4 +34,5 @@ pub use query_free::SubstituteSettings;
 pub use similarity::Judge;
 pub use summary::{record_hash, summarise};
 pub use target::Target;
+pub use verdict::judge;
 pub use white_box::DescentSettings;

@@ -11,13 +11,13 @@ use crate::query_free::substitute;
 use crate::target::Seen;
 use crate::white_box::{Descended, Descent, Starts, mean_image};
 use crate::{
-    Audit, Baseline, CutFindings, DecoderSettings, DescentSettings, Error, Inversion, InversionKind, Judge,
+    Audit, Baseline, Bound, CutFindings, DecoderSettings, DescentSettings, Error, Inversion, InversionKind, Judge,
     LinearSettings, Observer, Probe, ProbeSettings, Share, Subject, SubstituteSettings, Target, Visible,
 };
 use burn::tensor::Tensor;
 use cleave_data::Loader;
-use cleave_leakage::{LeakageError, Report, SpectrumSettings};
-use cleave_nets::{Defence, Pass};
+use cleave_leakage::{LeakageError, Noise, Report, SpectrumSettings, dfil, mse_bound};
+use cleave_nets::{Defence, Distribution, Pass};
 use cleave_partition::Cut;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -268,14 +268,22 @@ impl Run<'_> {
         if is_one_layer(&self.candidate.target.front) {
             inversions.extend(self.parts.part(&name("least-squares"), || self.solved(observer))?.0);
         }
-        let seeing = self.parts.part(&name("jacobian"), || self.seeing(observer))?.0;
+        let seeing = self.parts.part(&self.jacobian_name(), || self.seeing(observer))?.0;
+        let bound = bound(&self.candidate.defences, &seeing)?;
         let jpeg = self.parts.part(&name("jpeg"), || self.jpeg(bytes).map(|jpeg| Baselines(vec![jpeg])))?;
         let jpeg = jpeg
             .0
             .into_iter()
             .next()
             .ok_or_else(|| Error::Part { path: name("jpeg").into(), reason: "it is empty".to_owned() })?;
-        Ok((CutFindings { visible: seeing, ..self.findings(bytes, read, inversions)? }, jpeg))
+        Ok((CutFindings { visible: seeing, bound, ..self.findings(bytes, read, inversions)? }, jpeg))
+    }
+
+    /// Candidates that differ in defences at the cut alone have one Jacobian.
+    fn jacobian_name(&self) -> String {
+        let Candidate { front_hash, cut, .. } = self.candidate;
+        let weights: String = front_hash.chars().filter(char::is_ascii_alphanumeric).take(HASH_DIGITS).collect();
+        format!("jacobian-{weights}-{}", cut.to_string().replace(':', "-"))
     }
 
     fn findings(&self, bytes: usize, read: ReadBy, inversions: Vec<Inversion>) -> Result<CutFindings, Error> {
@@ -479,6 +487,30 @@ impl Run<'_> {
         let (images, batches) = (loader.dataset().len(), loader.batches().max(1));
         if steps >= batches { images } else { images * steps / batches }
     }
+}
+
+/// Digits of a front half's hash that the name of a part carries.
+const HASH_DIGITS: usize = 16;
+
+/// What the noise among the defences guarantees, by the mean trace over the images measured. What is done to the values
+/// after the noise cannot add information, so the bound stands behind a quantisation too.
+fn bound(defences: &[Defence], seeing: &[Visible]) -> Result<Option<Bound>, Error> {
+    let noise = defences.iter().find_map(|defence| match *defence {
+        Defence::Noise { distribution: Distribution::Gaussian, scale, .. } => {
+            Some(Noise::Gaussian { deviation: f64::from(scale) })
+        }
+        Defence::Noise { distribution: Distribution::Laplace, scale, .. } => {
+            Some(Noise::Laplace { scale: f64::from(scale) })
+        }
+        _ => None,
+    });
+    let (Some(noise), Some(first)) = (noise, seeing.first()) else { return Ok(None) };
+    let trace = seeing.iter().map(|visible| visible.trace).sum::<f64>() / seeing.len() as f64;
+    if trace <= 0.0 {
+        return Ok(None); // nothing sent depends on these images, and there is nothing to bound
+    }
+    let dfil = dfil(trace, first.of, noise)?;
+    Ok(Some(Bound { dfil, mse: mse_bound(dfil)? }))
 }
 
 /// What is known of an inversion before it is scored.

@@ -27,6 +27,7 @@ pub use findings::{
     Audit, Baseline, Bound, CutFindings, CutVerdict, Estimate, Inversion, InversionKind, Judgement, Privacy, Probe,
     ProbeKind, ProbeTarget, Scores, Share, Stand, Subject, Visible,
 };
+pub use jacobian::mean_trace;
 pub use least_squares::LinearSettings;
 pub use observer::{Observer, Silent};
 pub use probe::ProbeSettings;

@@ -10,11 +10,12 @@ fn main() {
         "cargo:rerun-if-changed=build.rs".to_owned(),
         "cargo:rustc-check-cfg=cfg(chromium)".to_owned(),
     ];
-    if let Some(browser) = browser() {
+    let browser = browser();
+    if let Some(browser) = &browser {
         lines.push(format!("cargo:rerun-if-changed={}", browser.display()));
         lines.push("cargo:rustc-cfg=chromium".to_owned());
-        lines.push(format!("cargo:rustc-env=CLEAVE_CHROMIUM_FOUND={}", browser.display()));
     }
+    lines.push(format!("cargo:rustc-env=CLEAVE_CHROMIUM_FOUND={}", browser.unwrap_or_default().display()));
     emit(&lines);
 }
 

@@ -1,7 +1,7 @@
 //! The first screen: the question, the answer, and what stands behind it.
 
 use super::figures::{NONE, count, counted, fixed, percent, share_cell};
-use super::html::{Column, escape, head, nothing, number, row, table, words};
+use super::html::{Column, escape, head, nothing, number, row, section as part, table, words};
 use super::threats::{INVERSIONS, inversion_name, probe_name, target_name};
 use super::view::{Entry, View};
 use crate::{Judgement, Privacy, Probe, Stand};
@@ -9,14 +9,14 @@ use crate::{Judgement, Privacy, Probe, Stand};
 /// The question and its answer, the three judgements on one entry, and the verdict on each.
 pub(super) fn section(view: &View) -> String {
     let model = escape(&view.audit.subject.model);
-    let overview = if view.entries.is_empty() { String::new() } else { overview(view) };
     format!(
         "<header>\n<p class=\"eyebrow\">Cleave audit of <b>{model}</b></p>\n<div class=\"hero\">\n<div>\n\
-         <h1>May I release this?</h1>\n{}{}</div>\n{}</div>\n{}{CONTENTS}</header>\n{overview}",
+         <h1>May I release this?</h1>\n{}{}</div>\n{}</div>\n{}{CONTENTS}</header>\n{}",
         answer(view),
         policies(view),
         basis(view),
         judgements(view),
+        overview(view)
     )
 }
 
@@ -50,10 +50,14 @@ fn answer(view: &View) -> String {
         }
         (None, None) => ("No cut was tried.".to_owned(), "So there is no answer.".to_owned()),
     };
-    format!(
-        "<p class=\"answer\">{verdict}</p>\n<p>{reason} The answer holds for the attacks and images named on this \
-         page; nothing follows for others.</p>\n"
-    )
+    let limits = match view.telling() {
+        None => "",
+        Some(entry) if entry.found.inversions.is_empty() && entry.found.probes.is_empty() => {
+            " <b>No attack was run against it, so the answer rests on nothing that was measured.</b>"
+        }
+        Some(_) => " The answer holds for the attacks and images named on this page; nothing follows for others.",
+    };
+    format!("<p class=\"answer\">{verdict}</p>\n<p>{reason}{limits}</p>\n")
 }
 
 /// Names and promises of the policies, one line each.
@@ -164,21 +168,22 @@ fn chip(stand: Stand) -> String {
     format!("<span class=\"chip {}\"><span aria-hidden=\"true\">{sign}</span> {words}</span>", class(stand))
 }
 
+const OVERVIEW_HEAD: [Column; 11] = [
+    Column::Text("cut"),
+    Column::Text("release?"),
+    Column::Text("defences"),
+    Column::Number("task accuracy"),
+    Column::Number("best SSIM"),
+    Column::Number("recognised"),
+    Column::Number("label probe"),
+    Column::Number("signal probe"),
+    Column::Text("input"),
+    Column::Text("output"),
+    Column::Text("model"),
+];
+
 /// Yes or no for each entry, with the figures that decide.
 fn overview(view: &View) -> String {
-    let columns = [
-        Column::Text("cut"),
-        Column::Text("release?"),
-        Column::Text("defences"),
-        Column::Number("task accuracy"),
-        Column::Number("best SSIM"),
-        Column::Number("recognised"),
-        Column::Number("label probe"),
-        Column::Number("signal probe"),
-        Column::Text("input"),
-        Column::Text("output"),
-        Column::Text("model"),
-    ];
     let recommended = view.recommended().map(|entry| std::ptr::from_ref(entry.found));
     let rows: Vec<_> = view
         .entries
@@ -188,12 +193,11 @@ fn overview(view: &View) -> String {
             row(if pick { "pick" } else { "" }, &overview_cells(view, entry, pick))
         })
         .collect();
-    format!(
-        "<section id=\"verdicts\">\n<h2>Verdict on each candidate</h2>\n<p class=\"lead\">A candidate is a cut with its \
-         defences. Best SSIM and recognised are the best attack’s; probes are the best of their kind, with guessing \
-         below.</p>\n{}</section>\n",
-        table("Verdict on each candidate", &columns, &rows)
-    )
+    let lead = "A candidate is a cut with its defences. Best SSIM and recognised are the best attack’s; probes are the \
+        best of their kind, with guessing below.";
+    let table = table("Verdict on each candidate", &OVERVIEW_HEAD, &rows);
+    let body = if rows.is_empty() { nothing("No candidate was tried.") } else { table };
+    part("verdicts", "Verdict on each candidate", lead, &body)
 }
 
 fn overview_cells(view: &View, entry: &Entry, pick: bool) -> Vec<String> {

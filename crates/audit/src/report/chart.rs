@@ -12,13 +12,16 @@ use plotters::coord::cartesian::Cartesian2d;
 use plotters::drawing::DrawingAreaErrorKind;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
+use std::ops::Range;
 
 type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Plane<'a> = DrawingArea<SVGBackend<'a>, Cartesian2d<Axis, Axis>>;
 type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
 
-/// Pixels of a chart before the page scales it.
-const SIZE: (i32, i32) = (360, 232);
+/// Width of a chart in pixels, before the page scales it.
+const WIDTH: i32 = 360;
+/// Its height, where the names below it need one line.
+const HEIGHT: i32 = 232;
 const TOP: i32 = 26;
 const RIGHT: i32 = 20;
 /// Height below the axis: marks and title.
@@ -151,54 +154,66 @@ pub(super) struct Chart {
 impl Chart {
     /// The chart as a `<figure>`.
     pub(super) fn figure(&self) -> Result<String, ReportError> {
-        let failed =
-            |source: DrawingAreaErrorKind<_>| ReportError::Drawing { chart: self.title.clone(), source: source.into() };
-        let drawing = svg(SIZE, &self.words, |canvas| self.draw(canvas)).map_err(failed)?;
-        let looks = self.series.iter().map(|series| (&series.name, series.look, series.joined));
-        let levels = self.upright.iter().map(|(name, _)| (name, (Ink::Faint, Marker::Level), true));
-        let mut legend = String::new();
-        for (name, look, joined) in looks.chain(levels).filter(|(name, ..)| !name.is_empty()) {
-            let picture = svg(SAMPLE, "", |canvas| sample(canvas, look, joined)).map_err(failed)?;
-            legend += &format!("<li>{picture}{}</li>", escape(name));
-        }
-        let title = escape(&self.title);
-        // One series alone is what the title says.
-        let legend = if self.series.len() + self.upright.len() > 1 { legend } else { String::new() };
+        self.markup().map_err(|source| ReportError::Drawing { chart: self.title.clone(), source: source.into() })
+    }
+
+    fn markup(&self) -> Result<String, DrawingAreaErrorKind<std::io::Error>> {
+        let names = Names::new(&self.x, WIDTH - self.left() - RIGHT);
+        let drawing = svg((WIDTH, HEIGHT + names.extra), &self.words, |canvas| self.draw(canvas, &names))?;
+        let (title, legend) = (escape(&self.title), self.legend()?);
         Ok(format!(
             "<figure>\n<figcaption>{title}</figcaption>\n{drawing}<ul class=\"legend\">{legend}</ul>\n</figure>\n"
         ))
     }
 
-    fn draw(&self, canvas: &Canvas) -> Drawn {
-        let widest = self.y.ticks.iter().map(|tick| tick.1.chars().count()).max().unwrap_or(0) as i32;
-        let left = 10 + CHARACTER * widest;
-        let names = Names::new(&self.x, SIZE.0 - left - RIGHT);
-        let foot = SIZE.1 - BOTTOM - names.extra;
-        let actual = (left..SIZE.0 - RIGHT, foot..TOP);
+    /// Samples with names; nothing where there is one series, which is what the title says.
+    fn legend(&self) -> Result<String, DrawingAreaErrorKind<std::io::Error>> {
+        let series = self.series.iter().map(|series| (&series.name, series.look, series.joined));
+        let levels = self.upright.iter().map(|(name, _)| (name, (Ink::Faint, Marker::Level), true));
+        let named: Vec<_> = series.chain(levels).filter(|(name, ..)| !name.is_empty()).collect();
+        if named.len() < 2 {
+            return Ok(String::new());
+        }
+        let samples = named.into_iter().map(|(name, look, joined)| {
+            let sample = svg(SAMPLE, "", |canvas| sample(canvas, look, joined))?;
+            Ok(format!("<li>{sample}{}</li>", escape(name)))
+        });
+        samples.collect()
+    }
+
+    /// Width of what stands left of the plot.
+    fn left(&self) -> i32 {
+        let widest = self.y.ticks.iter().map(|tick| tick.1.chars().count()).max().unwrap_or(0);
+        10 + CHARACTER * widest as i32
+    }
+
+    fn draw(&self, canvas: &Canvas, names: &Names) -> Drawn {
+        // Pixels count downwards, values upwards.
+        let down = Range { start: HEIGHT - BOTTOM, end: TOP };
+        let actual = (self.left()..WIDTH - RIGHT, down);
         let plane = canvas.apply_coord_spec(Cartesian2d::<Axis, Axis>::new(self.x.clone(), self.y.clone(), actual));
-        self.draw_y_axis(canvas, &plane, left)?;
-        self.draw_x_axis(canvas, &plane, &names)?;
+        self.draw_y_axis(canvas, &plane)?;
+        self.draw_x_axis(canvas, &plane, names)?;
+        let aside = if self.x.categorical() { 0.07 } else { 0.0 };
         for (index, series) in self.series.iter().enumerate() {
-            let spread =
-                if self.x.categorical() { 0.07 * (index as f64 - 0.5 * self.series.len() as f64) } else { 0.0 };
-            series.draw(canvas, &plane, spread)?;
+            series.draw(canvas, &plane, aside * (index as f64 - 0.5 * self.series.len() as f64))?;
         }
         self.draw_tags(canvas, &plane)
     }
 
-    fn draw_y_axis(&self, canvas: &Canvas, plane: &Plane, left: i32) -> Drawn {
+    fn draw_y_axis(&self, canvas: &Canvas, plane: &Plane) -> Drawn {
+        let (left, right) = (self.left(), WIDTH - RIGHT);
         for (value, label) in &self.y.ticks {
             let (_, y) = plane.map_coordinate(&(0.0, *value));
-            canvas.draw(&PathElement::new(vec![(left, y), (SIZE.0 - RIGHT, y)], Ink::Grid.colour()))?;
+            canvas.draw(&PathElement::new(vec![(left, y), (right, y)], Ink::Grid.colour()))?;
             write(canvas, label, (left - 6, y), (HPos::Right, VPos::Center), Ink::Faint)?;
         }
         write(canvas, &self.y.title, (0, 4), (HPos::Left, VPos::Top), Ink::Text)
     }
 
     fn draw_x_axis(&self, canvas: &Canvas, plane: &Plane, names: &Names) -> Drawn {
-        let range = plane.get_x_axis_pixel_range();
-        let foot = plane.get_y_axis_pixel_range().start.max(plane.get_y_axis_pixel_range().end);
-        canvas.draw(&PathElement::new(vec![(range.start, foot), (range.end, foot)], Ink::Faint.colour()))?;
+        let (left, right, foot) = (self.left(), WIDTH - RIGHT, HEIGHT - BOTTOM);
+        canvas.draw(&PathElement::new(vec![(left, foot), (right, foot)], Ink::Faint.colour()))?;
         for (value, label) in self.x.ticks.iter().step_by(names.step) {
             let (x, _) = plane.map_coordinate(&(*value, 0.0));
             canvas.draw(&PathElement::new(vec![(x, foot), (x, foot + 3)], Ink::Faint.colour()))?;
@@ -208,7 +223,8 @@ impl Chart {
             let (x, _) = plane.map_coordinate(&(*value, 0.0));
             canvas.draw(&PathElement::new(vec![(x, TOP), (x, foot)], line((Ink::Faint, Marker::Level))))?;
         }
-        write(canvas, &self.x.title, (range.end, SIZE.1 - 3), (HPos::Right, VPos::Bottom), Ink::Text)
+        let below = HEIGHT + names.extra - 3;
+        write(canvas, &self.x.title, (right, below), (HPos::Right, VPos::Bottom), Ink::Text)
     }
 
     /// Letters beside points, each at the first place around its point that is still free.
@@ -217,7 +233,7 @@ impl Chart {
         let mut taken: Vec<(i32, i32)> = points().map(|point| plane.map_coordinate(&point.place(0.0))).collect();
         for point in points() {
             let (x, y) = plane.map_coordinate(&point.place(0.0));
-            let inside = |(x, y): &(i32, i32)| (8..SIZE.0 - 8).contains(x) && (TOP - 6..SIZE.1 - BOTTOM).contains(y);
+            let inside = |(x, y): &(i32, i32)| (8..WIDTH - 8).contains(x) && (TOP - 6..HEIGHT - BOTTOM).contains(y);
             let free = |(x, y): &(i32, i32)| taken.iter().all(|(a, b)| (a - x).abs() > 9 || (b - y).abs() > 9);
             let around = (1..8).flat_map(|ring| AROUND.map(|(dx, dy)| (x + 10 * ring * dx, y + 10 * ring * dy)));
             let place = around.filter(inside).find(free).unwrap_or((x + 11, y));
@@ -279,7 +295,7 @@ impl Names {
         let longest = axis.ticks.iter().map(|tick| tick.1.chars().count().min(LONGEST)).max().unwrap_or(0) as i32;
         let slot = width / (axis.ticks.len() as i32).max(1);
         let upright = axis.categorical() && longest * CHARACTER > slot;
-        let extra = if upright { longest * CHARACTER - CHARACTER } else { 0 };
+        let extra = if upright { longest * CHARACTER - 2 * CHARACTER } else { 0 };
         let step = if upright { (13 / slot.max(1) + 1).max(1) as usize } else { 1 };
         Self { upright, extra, step }
     }
@@ -302,9 +318,9 @@ fn shortened(name: &str) -> String {
 }
 
 /// Draws on an SVG without address, fixed size or font. `words` empty: an ornament beside text.
-fn svg<'w>(
+fn svg(
     (width, height): (i32, i32),
-    words: &'w str,
+    words: &str,
     draw: impl Fn(&Canvas) -> Drawn,
 ) -> Result<String, DrawingAreaErrorKind<std::io::Error>> {
     let mut drawing = String::new();

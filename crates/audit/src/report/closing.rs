@@ -1,8 +1,9 @@
 //! What was run, on what, and by which version.
 
 use super::figures::{count, counted, percent, seconds};
-use super::html::{clean, escape, section as part};
+use super::html::{escape, section as part};
 use super::view::View;
+use crate::Subject;
 use cleave_nets::SignalKind;
 
 /// The last section, and the footer.
@@ -25,47 +26,20 @@ pub(super) fn sections(view: &View) -> String {
 
 fn facts(view: &View) -> Vec<(&'static str, String)> {
     let (audit, subject) = (view.audit, &view.audit.subject);
-    let inversions: usize = audit.cuts.iter().map(|cut| cut.inversions.len()).sum();
-    let probes: usize = audit.cuts.iter().map(|cut| cut.probes.len()).sum();
-    let signal = match (subject.signal, subject.join) {
-        (Some(kind), Some(join)) => format!("{}, joined at layer {join}", signal_name(kind)),
-        (Some(kind), None) => signal_name(kind).to_owned(),
-        (None, _) => "none".to_owned(),
-    };
-    let judge = format!(
-        "{}, right in {} of {} images",
-        clean(&subject.judge),
-        percent(subject.judge_accuracy.share),
-        count(subject.judge_accuracy.of)
-    );
+    let [shape, classes] = [subject.input.map(count).join(" × "), classes(&subject.classes)];
+    let probed =
+        format!("{} for probes, {} for inversions", count(subject.private_images), count(subject.inverted_images));
+    let (right, of) = (percent(subject.judge_accuracy.share), count(subject.judge_accuracy.of));
+    let layers = counted(subject.layers, "numbered layer", "numbered layers");
     vec![
-        (
-            "Model",
-            format!("{}, {}", clean(&subject.model), counted(subject.layers, "numbered layer", "numbered layers")),
-        ),
-        ("Images", subject.input.map(count).join(" × ") + " values (channels, height, width)"),
-        ("Classes", classes(&subject.classes)),
-        ("Signal", signal),
-        (
-            "Private images",
-            format!(
-                "{}: {} for probes, {} for inversions",
-                subject.private_source,
-                count(subject.private_images),
-                count(subject.inverted_images)
-            ),
-        ),
+        ("Model", format!("{}, {layers}", subject.model)),
+        ("Images", format!("{shape} values (channels, height, width)")),
+        ("Classes", classes),
+        ("Signal", signal(subject)),
+        ("Private images", format!("{}: {probed}", subject.private_source)),
         ("Attacker’s images", format!("{}: {}", subject.attacker_source, count(subject.attacker_images))),
-        ("Judge", judge),
-        (
-            "Tried",
-            format!(
-                "{}, {}, {}",
-                counted(view.entries.len(), "candidate", "candidates"),
-                counted(inversions, "inversion", "inversions"),
-                counted(probes, "probe", "probes")
-            ),
-        ),
+        ("Judge", format!("{}, right in {right} of {of} images", subject.judge)),
+        ("Tried", tried(view)),
         ("Version", audit.version.clone()),
         ("Seed", audit.seed.to_string()),
         ("Device", audit.device.clone()),
@@ -73,11 +47,21 @@ fn facts(view: &View) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn signal_name(kind: SignalKind) -> &'static str {
-    match kind {
-        SignalKind::Complement => "complement",
-        SignalKind::Offset => "offset",
-    }
+fn tried(view: &View) -> String {
+    let cuts = || view.audit.cuts.iter();
+    let inversions = cuts().map(|cut| cut.inversions.len()).sum();
+    let probes = cuts().map(|cut| cut.probes.len()).sum();
+    let (inversions, probes) = (counted(inversions, "inversion", "inversions"), counted(probes, "probe", "probes"));
+    format!("{}, {inversions}, {probes}", counted(view.entries.len(), "candidate", "candidates"))
+}
+
+fn signal(subject: &Subject) -> String {
+    let name = match subject.signal {
+        Some(SignalKind::Complement) => "complement",
+        Some(SignalKind::Offset) => "offset",
+        None => return "none".to_owned(),
+    };
+    subject.join.map_or(name.to_owned(), |join| format!("{name}, joined at layer {join}"))
 }
 
 /// The first dozen, and how many more.

@@ -114,7 +114,9 @@ fn amount(
     value: impl Fn(&Entry) -> f64,
 ) -> Option<Chart> {
     let axis = Axis::amounts(unit, entries.iter().map(|entry| value(entry)), format);
-    let series = curve(entries, unit, (Ink::Blue, Marker::Disc), |entry| Some(value(entry).into()));
+    let series = curve(entries, unit, (Ink::Blue, Marker::Disc), |entry| {
+        Some(value(entry)).filter(|value| *value > 0.0).map(Spread::from)
+    });
     chart(entries, title, axis, [series].into_iter(), format)
 }
 

@@ -112,7 +112,7 @@ fn grouped(text: &str) -> String {
     let whole = text.find('.').unwrap_or(text.len());
     let mut out = String::with_capacity(text.len() + whole / 3);
     for (index, character) in text.chars().enumerate() {
-        if index > 0 && index < whole && (whole - index) % 3 == 0 {
+        if index > 0 && index < whole && (whole - index).is_multiple_of(3) {
             out.push(',');
         }
         out.push(character);

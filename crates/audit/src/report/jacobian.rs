@@ -80,6 +80,17 @@ fn line(visible: &Visible) -> Series {
     Series { name: "an image".to_owned(), look: (Ink::Blue, Marker::Line), joined: true, points: points.collect() }
 }
 
+const RANKS_HEAD: [Column; 8] = [
+    Column::Text("candidate"),
+    Column::Number("image"),
+    Column::Number("directions that show"),
+    Column::Number("of"),
+    Column::Number("share"),
+    Column::Number("threshold"),
+    Column::Number("tr(JᵀJ)"),
+    Column::Text("computed"),
+];
+
 fn ranks(view: &View) -> String {
     let mut rows = Vec::new();
     for entry in &view.entries {
@@ -97,17 +108,7 @@ fn ranks(view: &View) -> String {
     if rows.is_empty() {
         return nothing("The Jacobian was not measured.");
     }
-    let columns = [
-        Column::Text("candidate"),
-        Column::Number("image"),
-        Column::Number("directions that show"),
-        Column::Number("of"),
-        Column::Number("share"),
-        Column::Number("threshold"),
-        Column::Number("tr(JᵀJ)"),
-        Column::Text("computed"),
-    ];
-    table("Directions that show", &columns, &rows)
+    table("Directions that show", &RANKS_HEAD, &rows)
 }
 
 fn rank_cells(one: &Visible) -> [String; 6] {

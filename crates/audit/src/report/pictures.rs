@@ -4,7 +4,7 @@ use super::figures::fixed;
 use super::html::{details, escape, nothing, scroll, section as part};
 use super::threats::inversion_name;
 use super::view::{Shelf, View};
-use crate::Baseline;
+use crate::{Baseline, Inversion};
 use data_encoding::BASE64;
 use std::fmt::Write;
 
@@ -85,19 +85,22 @@ fn groups<'a>(view: &View<'a>, shelf: Option<&Shelf<'_, 'a>>) -> Vec<Group<'a>> 
         let fitting = baselines.iter().filter(move |b| b.name != ORIGINAL && b.cut.as_deref() == cut);
         fitting.filter(|baseline| !baseline.pictures.is_empty()).map(Column::of_baseline).collect::<Vec<_>>()
     };
-    let without = Group { title: "without smashed data".to_owned(), columns: baselines_of(None) };
-    let cuts =
-        shelf.iter().flat_map(|shelf| shelf.entries.iter().map(move |entry| (shelf, entry))).map(|(shelf, entry)| {
-            let attacks = entry.found.inversions.iter().filter(|attack| !attack.pictures.is_empty());
-            let attacks = attacks.map(|attack| {
-                let name = inversion_name(attack.kind).to_owned();
-                let how = format!("reconstructed by the {name} attack at {}", entry.name);
-                Column { name, how, ssim: attack.scores.ssim.mean, pictures: &attack.pictures }
-            });
-            let columns = attacks.chain(baselines_of(Some(&entry.found.cut))).collect();
-            Group { title: shelf.heading(entry), columns }
-        });
-    [without].into_iter().chain(cuts).filter(|group| !group.columns.is_empty()).collect()
+    let entries = shelf.iter().flat_map(|shelf| &shelf.entries);
+    let groups = entries.clone().filter_map(|entry| {
+        let attacks = entry.found.inversions.iter().filter(|attack| !attack.pictures.is_empty());
+        let mut columns: Vec<_> = attacks.map(|attack| Column::of_attack(attack, &entry.name)).collect();
+        let shelf = shelf.filter(|_| !columns.is_empty())?;
+        if !shelf.one_cut {
+            columns.extend(baselines_of(Some(&entry.found.cut)));
+        }
+        Some(Group { title: shelf.heading(entry), columns })
+    });
+    let mut columns = baselines_of(None);
+    if let Some(entry) = entries.clone().next().filter(|_| shelf.is_some_and(|shelf| shelf.one_cut)) {
+        columns.extend(baselines_of(Some(&entry.found.cut)));
+    }
+    let without = (!columns.is_empty()).then(|| Group { title: "without smashed data".to_owned(), columns });
+    without.into_iter().chain(groups).collect()
 }
 
 fn originals<'a>(view: &View<'a>) -> &'a [Vec<u8>] {
@@ -106,6 +109,12 @@ fn originals<'a>(view: &View<'a>) -> &'a [Vec<u8>] {
 }
 
 impl<'a> Column<'a> {
+    fn of_attack(attack: &'a Inversion, entry: &str) -> Self {
+        let name = inversion_name(attack.kind).to_owned();
+        let how = format!("reconstructed by the {name} attack at {entry}");
+        Self { name, how, ssim: attack.scores.ssim.mean, pictures: &attack.pictures }
+    }
+
     fn of_baseline(baseline: &'a Baseline) -> Self {
         let name = super::html::clean(&baseline.name);
         let how = format!("replaced by the baseline {name}");

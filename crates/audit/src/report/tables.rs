@@ -23,21 +23,22 @@ pub(super) fn section(view: &View) -> String {
     part("figures", "Figures", lead, &body.concat())
 }
 
+const CUTS_HEAD: [Column; 9] = [
+    Column::Text("candidate"),
+    Column::Text("layer"),
+    Column::Number("smashed data"),
+    Column::Number("bytes"),
+    Column::Number("front half"),
+    Column::Number("its parameters"),
+    Column::Number("task accuracy"),
+    Column::Number("guessing"),
+    Column::Text("SHA-256 of the front half"),
+];
+
 fn cuts(view: &View) -> String {
     if view.entries.is_empty() {
         return nothing("No cut was tried.");
     }
-    let columns = [
-        Column::Text("candidate"),
-        Column::Text("layer"),
-        Column::Number("smashed data"),
-        Column::Number("bytes"),
-        Column::Number("front half"),
-        Column::Number("its parameters"),
-        Column::Number("task accuracy"),
-        Column::Number("guessing"),
-        Column::Text("SHA-256 of the front half"),
-    ];
     let rows = view.entries.iter().map(|entry| {
         let found = entry.found;
         let share = part_of(found.front_parameters as f64, found.all_parameters as f64);
@@ -56,7 +57,7 @@ fn cuts(view: &View) -> String {
         ];
         row("", &cells)
     });
-    table("Cuts", &columns, &rows.collect::<Vec<_>>())
+    table("Cuts", &CUTS_HEAD, &rows.collect::<Vec<_>>())
 }
 
 const SCORES_HEAD: &str = "<th scope=\"colgroup\" colspan=\"2\">MSE</th>\
@@ -142,6 +143,20 @@ fn baselines(view: &View) -> String {
     format!("{}{note}", table_with_head("Baselines", &head, &rows))
 }
 
+const PROBES_HEAD: [Column; 11] = [
+    Column::Text("candidate"),
+    Column::Text("reads"),
+    Column::Text("probe"),
+    Column::Number("accuracy"),
+    Column::Number("95 % interval"),
+    Column::Number("guessing"),
+    Column::Number("on images"),
+    Column::Number("attacker’s images"),
+    Column::Number("steps"),
+    Column::Number("time"),
+    Column::Number("seed"),
+];
+
 fn probes(view: &View) -> String {
     let mut rows = Vec::new();
     for entry in &view.entries {
@@ -169,20 +184,7 @@ fn probes(view: &View) -> String {
     if rows.is_empty() {
         return nothing("No probe was trained, so nothing is known about label and signal.");
     }
-    let columns = [
-        Column::Text("candidate"),
-        Column::Text("reads"),
-        Column::Text("probe"),
-        Column::Number("accuracy"),
-        Column::Number("95 % interval"),
-        Column::Number("guessing"),
-        Column::Number("on images"),
-        Column::Number("attacker’s images"),
-        Column::Number("steps"),
-        Column::Number("time"),
-        Column::Number("seed"),
-    ];
-    table("Probes", &columns, &rows)
+    table("Probes", &PROBES_HEAD, &rows)
 }
 
 /// Judgements and leakage check of each candidate, to be opened one by one.

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(150);
 
 /// Runs a browser of its own on a file, and gives what its page looks like in the end.
 fn open(file: &Path, folder: &Path, more: &[&str]) -> String {
-    let mut command = Command::new(option_env!("CLEAVE_CHROMIUM_FOUND").unwrap());
+    let mut command = Command::new(env!("CLEAVE_CHROMIUM_FOUND"));
     command.args([
         "--headless",
         "--no-sandbox",
@@ -47,10 +47,11 @@ fn open(file: &Path, folder: &Path, more: &[&str]) -> String {
     let mut browser = command.stdout(output.reopen().unwrap()).stderr(Stdio::null()).spawn().unwrap();
     let start = Instant::now();
     while browser.try_wait().unwrap().is_none() {
-        if start.elapsed() > PATIENCE {
+        let late = start.elapsed() > PATIENCE;
+        if late {
             browser.kill().unwrap();
-            panic!("the browser took more than {PATIENCE:?}");
         }
+        assert!(!late, "the browser took more than {PATIENCE:?}");
         std::thread::sleep(Duration::from_millis(50));
     }
     std::fs::read_to_string(output.path()).unwrap()
@@ -76,7 +77,8 @@ fn measured(page: &str, dark: bool) -> Vec<Value> {
     let dom = open(&outer, folder.path(), &[theme]);
     let encoded = dom.split("id=\"out\">").nth(1).and_then(|rest| rest.split('<').next()).unwrap_or_default();
     let json = BASE64.decode(encoded.as_bytes()).unwrap();
-    let mut all: Vec<Value> = serde_json::from_slice(&json).unwrap_or_else(|error| panic!("{error}: {dom:.500}"));
+    assert!(!json.is_empty(), "the page told nothing: {dom:.500}");
+    let mut all: Vec<Value> = serde_json::from_slice(&json).unwrap();
     all.sort_by_key(|found| found["width"].as_u64());
     all
 }
@@ -115,6 +117,8 @@ fn check(dark: bool, background: &str) {
         assert!(all.iter().all(|found| found["texts"].as_u64().unwrap() > 20), "{name}: no text was measured");
         let images = page.matches("<img ").count() as u64;
         assert!(all.iter().all(|found| found["images"] == images), "{name}: {} of {images} images", all[0]["images"]);
+        let charts = page.matches("<svg class=\"chart\"").count() as u64;
+        assert!(all.iter().all(|found| found["charts"] == charts), "{name}: {} of {charts} charts", all[0]["charts"]);
         all_faults.extend(faults(&all).into_iter().map(|fault| format!("{name}: {fault}")));
     }
     assert!(all_faults.is_empty(), "{:#?}", all_faults);

@@ -82,11 +82,13 @@ fn nothing_points_out_of_the_page() {
 
 #[test]
 fn links_inside_the_page_lead_somewhere() {
-    let page = rich().page();
-    let links: Vec<_> = tags(&page).filter_map(|tag| attribute(tag, "href")).collect();
-    assert!(links.len() >= 6, "{links:?}");
-    for link in links {
-        assert!(page.contains(&format!(" id=\"{}\"", link.trim_start_matches('#'))), "{link}");
+    for (name, case) in cases() {
+        let page = case.page();
+        let links: Vec<_> = tags(&page).filter_map(|tag| attribute(tag, "href")).collect();
+        assert!(links.len() >= 6, "{name}: {links:?}");
+        for link in links {
+            assert!(page.contains(&format!(" id=\"{}\"", link.trim_start_matches('#'))), "{name}: {link}");
+        }
     }
 }
 
@@ -186,6 +188,7 @@ fn the_answer_names_the_passing_cut_with_the_best_accuracy() {
 fn empty_parts_say_so_in_words() {
     let page = bare().page();
     for sentence in [
+        "No attack was run against it, so the answer rests on nothing that was measured",
         "No pictures came with this audit",
         "Nothing was tried at more than one cut",
         "No cut was tried with several defences",
@@ -199,6 +202,18 @@ fn empty_parts_say_so_in_words() {
         assert!(page.contains(sentence), "{sentence}");
     }
     assert!(!page.contains("NaN") && !empty().page().contains("NaN"));
+}
+
+#[test]
+fn pictures_are_grouped_so_that_there_are_few_groups() {
+    let titles = |page: &str| {
+        let section = page.split("id=\"pictures\"").nth(1).unwrap().split("</section>").next().unwrap();
+        let opened = section.split("<summary>").skip(1).map(|rest| rest.split('<').next().unwrap().to_owned());
+        opened.collect::<Vec<_>>()
+    };
+    assert_eq!(titles(&rich().page()), ["cut 3, 10 candidates", "cut 4, 3 candidates"]);
+    let other = "model retrained with a long name for a network of its own, no defence, 24 cuts";
+    assert_eq!(titles(&wild().page()), [other]);
 }
 
 #[test]

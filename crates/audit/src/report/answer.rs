@@ -43,7 +43,8 @@ fn answer(view: &View) -> String {
         }
         (None, Some(entry)) => {
             let why = format!(
-                "None of the {tried} that were tried keeps every limit of the policy. The nearest, judged below, is {}.",
+                "None of the {tried} that were tried keeps every limit of the policy. The fewest judgements are \
+                 broken at {}.",
                 escape(&entry.name)
             );
             ("<strong class=\"no\">No</strong> cut that was tried passes.".to_owned(), why)
@@ -115,7 +116,7 @@ fn judgements(view: &View) -> String {
     };
     let why = match view.recommended() {
         Some(_) => "recommended: of the passing candidates, the one with the highest task accuracy",
-        None => "the nearest to passing: fewest judgements broken, then highest task accuracy",
+        None => "fewest judgements broken, then least similar reconstructions",
     };
     let title = format!("<h2>Judgements on {} <span class=\"muted\">{why}</span></h2>\n", escape(&entry.name));
     format!("{title}<div class=\"cards\">\n{}</div>\n", cards(entry))

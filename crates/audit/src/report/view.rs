@@ -48,14 +48,12 @@ impl<'a> View<'a> {
         passing.max_by(|a, b| a.task().total_cmp(&b.task()))
     }
 
-    /// The entry that the first screen shows: the recommended one, or that with the fewest broken promises, and among
-    /// those the highest task accuracy.
+    /// The entry that the first screen shows: the recommended one, or else that with the fewest judgements broken, and
+    /// among those the least similar reconstructions.
     pub(super) fn telling(&self) -> Option<&Entry<'a>> {
-        let nearest = || {
-            let order = |a: &&Entry, b: &&Entry| b.broken().cmp(&a.broken()).then(a.task().total_cmp(&b.task()));
-            self.entries.iter().max_by(order)
-        };
-        self.recommended().or_else(nearest)
+        let order =
+            |a: &&Entry, b: &&Entry| a.broken().cmp(&b.broken()).then(a.similarity().total_cmp(&b.similarity()));
+        self.recommended().or_else(|| self.entries.iter().min_by(order))
     }
 
     /// Entries whose front halves were treated alike, in the order in which they first appear.
@@ -185,6 +183,11 @@ impl<'a> Entry<'a> {
     pub(super) fn task(&self) -> f64 {
         let accuracy = self.found.task_accuracy;
         if accuracy.of == 0 || accuracy.share.is_nan() { f64::NEG_INFINITY } else { accuracy.share }
+    }
+
+    /// Mean SSIM of the best inversion; the highest where none was measured.
+    fn similarity(&self) -> f64 {
+        self.best_inversion().map_or(f64::INFINITY, |attack| attack.scores.ssim.mean)
     }
 
     fn broken(&self) -> usize {

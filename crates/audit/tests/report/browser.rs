@@ -1,8 +1,7 @@
 //! The page in a real browser. Where no Chromium was found when these tests were built, they report themselves as
 //! ignored.
 
-use super::fixture::rich;
-use super::{Case, cases};
+use super::{CASES, Drawn, drawn, page_of};
 use data_encoding::BASE64;
 use serde_json::Value;
 use std::io::Read;
@@ -107,10 +106,9 @@ fn faults(all: &[Value]) -> Vec<String> {
 
 fn check(dark: bool, background: &str) {
     let mut all_faults = Vec::new();
-    for (name, case) in cases() {
-        let page = case.page();
-        keep(name, &page);
-        let all = measured(&page, dark);
+    for Drawn { name, page, .. } in CASES.iter() {
+        keep(name, page);
+        let all = measured(page, dark);
         let widths: Vec<_> = all.iter().map(|found| found["width"].as_u64().unwrap() as usize).collect();
         assert_eq!(widths, WIDTHS);
         assert!(all.iter().all(|found| found["background"] == background), "{name}: {}", all[0]["background"]);
@@ -148,7 +146,7 @@ fn pages_fit_at_all_widths_in_dark() {
 #[test]
 #[cfg_attr(not(chromium), ignore = "put chromium on the path, or name it in CLEAVE_CHROMIUM, and build again")]
 fn faults_are_found() {
-    let page = rich().page();
+    let page = page_of("rich");
     let spoil = [
         "<div style=\"width:3000px\">a wide box</div>",
         "<div style=\"width:40px;height:10px;overflow:hidden\">text that is cut off by its own box</div>",
@@ -204,8 +202,8 @@ fn browsers_own(line: &str) -> bool {
 #[test]
 #[cfg_attr(not(chromium), ignore = "put chromium on the path, or name it in CLEAVE_CHROMIUM, and build again")]
 fn no_request_leaves_the_page() {
-    let page = rich().page();
-    assert_eq!(asked(&page), [""; 0]);
+    let page = page_of("rich");
+    assert_eq!(asked(page), [""; 0]);
     let leak = "<img alt=\"\" src=\"http://leak.example/x.png\"></main>";
     let leaking = page.replacen("</main>", leak, 1);
     assert_eq!(asked(&leaking), [""; 0], "the page's own rules stop what slipped in");
@@ -220,8 +218,9 @@ fn no_request_leaves_the_page() {
 #[test]
 #[cfg_attr(not(chromium), ignore = "put chromium on the path, or name it in CLEAVE_CHROMIUM, and build again")]
 fn a_page_without_pictures_fits_too() {
-    let mut case: Case = rich();
+    let mut case = drawn("rich").case.clone();
     case.audit.baselines.clear();
     case.audit.cuts.iter_mut().flat_map(|cut| &mut cut.inversions).for_each(|attack| attack.pictures.clear());
-    assert_eq!(faults(&measured(&case.page(), false)), [""; 0]);
+    let page = cleave_audit::page(&case.audit, &case.verdicts).unwrap();
+    assert_eq!(faults(&measured(&page, false)), [""; 0]);
 }

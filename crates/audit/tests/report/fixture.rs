@@ -24,10 +24,6 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    pub(crate) fn page(&self) -> String {
-        cleave_audit::page(&self.audit, &self.verdicts).unwrap()
-    }
-
     fn judged(audit: Audit) -> Self {
         let verdicts = audit.cuts.iter().map(|cut| verdict(cut, 0.5, 0.8)).collect();
         Self { audit, verdicts }

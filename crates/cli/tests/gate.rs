@@ -49,7 +49,7 @@ fn record(folder: &Path, model: &str, ssim: f64, defences: Value) {
         })
     };
     let visible = json!({
-        "rank": 300.0, "rank_error": 0.0, "of": 12288, "threshold": 0.001, "spectrum": [], "trace": 1.0,
+        "rank": 300.0, "rank_low": 300.0, "rank_high": 300.0, "of": 12288, "threshold": 0.001, "spectrum": [], "trace": 1.0,
         "trace_error": 0.0, "exact": true,
     });
     let cut = json!({

@@ -120,8 +120,8 @@ pub enum Failure {
         /// What was audited.
         audited: Vec<String>,
     },
-    /// Levels without a range.
-    #[error("the range of --quantise is measured on images, and there is no --data")]
+    /// A defence to be measured, and nothing to measure on.
+    #[error("what the defence leaves open is measured on images, and there is no --data")]
     NoRange,
     /// Fewer decoys than have to be sent.
     #[error("{need} decoys are needed and the pool has {have} that can be read; a decoy is sent once")]
@@ -292,9 +292,9 @@ impl Failure {
             }
             Self::NoPolicy { .. } | Self::Policy { .. } => "`cleave policies NAME` prints one to start from",
             Self::Record { .. } | Self::NotAudited { .. } => {
-                "audit this model at this cut with these defences; a range as it was audited is written --quantise BITS:LOW:HIGH"
+                "audit this model at this cut with these defences; a range as it was audited is written bits:N:LOW:HIGH"
             }
-            Self::NoRange => "add --data PATH, or write the range as BITS:LOW:HIGH",
+            Self::NoRange => "add --data PATH, or write it out: gaussian:SCALE, bits:N:LOW:HIGH",
             Self::SmallPool { .. } => "give a larger pool, fewer decoys or fewer images",
             Self::PoolOfImages { .. } => "keep the pool in a folder of its own",
             Self::Partition(Part::Exists { .. }) => "name other files, or add --force",

@@ -1,13 +1,18 @@
 //! `cleave audit`: attacks on a front half, before it is released.
 
+use crate::defences::{Sample, Wanted, signal_source};
+use crate::gate;
 use crate::options::{DataOptions, DeviceOption, open_dataset, validation_split};
 use crate::training::interrupt_flag;
 use crate::{Failure, Output};
 use clap::{Args, ValueEnum};
-use cleave_audit::{Audit, AuditSettings, Auditor, Candidate, CutFindings, Judge, Observer, Subject, Target};
+use cleave_audit::{
+    Audit, AuditSettings, Auditor, Candidate, CutFindings, CutVerdict, Judge, Observer, Subject, Target,
+};
+use cleave_audit::{judge, page};
 use cleave_data::{Augmentation, LoadOptions, Loader, Preparation};
 use cleave_leakage::Effort;
-use cleave_nets::{Checkpoint, Device};
+use cleave_nets::{Checkpoint, Defence, Device};
 use cleave_partition::{Cut, check_cut, cut};
 use cleave_retrain::SignalSource;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -34,6 +39,19 @@ pub struct AuditCommand {
     /// Private images to read signal and label of
     #[arg(long)]
     probe: Option<usize>,
+    /// Attack each cut once more with this defence at it; give the option again for another. gaussian:SCALE,
+    /// laplace:SCALE, gaussian:dfil:VALUE, bits:N, bits:N:LOW:HIGH, or noise and bits joined by +
+    #[arg(long, value_name = "DEFENCE", allow_hyphen_values = true)]
+    defend: Vec<Wanted>,
+    /// Records of other audits on the same images to show beside this one
+    #[arg(long, value_name = "RECORD.json")]
+    compare: Vec<PathBuf>,
+    /// Policy to judge by: one of `cleave policies`, or a TOML file
+    #[arg(long, default_value = INPUT_REFERENCE, value_name = "NAME_OR_FILE")]
+    policy: String,
+    /// Page to write
+    #[arg(long)]
+    report: Option<PathBuf>,
     /// How hard to try
     #[arg(long = "effort", value_enum, default_value_t = Trying::Standard)]
     trying: Trying,
@@ -52,6 +70,10 @@ pub struct AuditCommand {
     #[arg(long)]
     resume: bool,
 }
+
+/// Policies whose limits judge what the one asked for does not limit.
+const INPUT_REFERENCE: &str = "no-recognisable-image";
+const OUTPUT_REFERENCE: &str = "noise-bounded";
 
 /// How many steps the attacks get.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -92,6 +114,9 @@ impl Trying {
 impl AuditCommand {
     /// Runs the command.
     pub fn run(&self, output: &Output) -> Result<(), Failure> {
+        let policies = [self.policy.as_str(), INPUT_REFERENCE, OUTPUT_REFERENCE].map(gate::policy);
+        let [asked, input, output_] = policies;
+        let policies = [asked?, input?, output_?];
         let folder = self.folder()?;
         let device = self.device.open()?;
         let model = Checkpoint::load(&self.model, &device)?;
@@ -100,8 +125,7 @@ impl AuditCommand {
         let (judge, judge_name) = self.judge(&model, &device)?;
         let source = signal_source(&model)?;
         let name = self.model.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        let candidate = |&at: &Cut| candidate(&model, &name, at, source.as_ref());
-        let candidates = self.cuts.iter().map(candidate).collect::<Result<Vec<_>, _>>()?;
+        let candidates = self.candidates(&model, &name, source.as_ref())?;
         let subject = Subject {
             attacker_source: named(&self.data, "train"),
             private_source: named(&self.data, split),
@@ -120,7 +144,43 @@ impl AuditCommand {
         watch.bar.finish_and_clear();
         let record = serde_json::to_vec_pretty(&audit)?;
         cleave_nets::write_atomically(&self.record, &record)?;
-        output.result(&Table { audit })
+        std::fs::remove_dir_all(&folder)?;
+        let audit = self.compared(audit)?;
+        let verdicts: Vec<_> =
+            audit.cuts.iter().map(|findings| judge(findings, &policies[0], [&policies[1], &policies[2]])).collect();
+        if let Some(report) = &self.report {
+            cleave_nets::write_atomically(report, page(&audit, &verdicts)?.as_bytes())?;
+        }
+        output.result(&Table { audit, verdicts })
+    }
+
+    /// Every cut as it is, and then once for each defence.
+    fn candidates(
+        &self,
+        model: &Checkpoint,
+        name: &str,
+        source: Option<&SignalSource>,
+    ) -> Result<Vec<Candidate>, Failure> {
+        let measured = self.defend.iter().any(Wanted::is_measured);
+        let sample = measured.then(|| Sample::draw(model, self.data.data.clone())).transpose()?;
+        let mut candidates = Vec::new();
+        for &at in &self.cuts {
+            candidates.push(candidate(model, name, at, source, Vec::new())?);
+            for wanted in &self.defend {
+                let defences = wanted.defences(model, at, sample.as_ref())?;
+                candidates.push(candidate(model, name, at, source, defences)?);
+            }
+        }
+        Ok(candidates)
+    }
+
+    /// The audit, and behind its own entries those of other records.
+    fn compared(&self, mut audit: Audit) -> Result<Audit, Failure> {
+        for path in &self.compare {
+            let other = gate::record(path)?;
+            audit.cuts.extend(other.cuts);
+        }
+        Ok(audit)
     }
 
     fn settings(&self) -> AuditSettings {
@@ -175,16 +235,6 @@ const CACHE: usize = 2 << 30;
 /// Images that are decoded together.
 const PRIVATE_BATCH: usize = 100;
 
-/// The signal as a client of this model would draw it: with the digits that the model carries.
-fn signal_source(model: &Checkpoint) -> Result<Option<SignalSource>, Failure> {
-    match (model.network.architecture().join(), model.network.signal_shape()) {
-        (Some((_, spec)), Some(shape)) => {
-            Ok(Some(SignalSource::new(spec.clone(), model.glyphs.clone(), shape.height, shape.width)?))
-        }
-        _ => Ok(None),
-    }
-}
-
 fn subject(model: &Checkpoint, name: String) -> Subject {
     let architecture = model.network.architecture();
     let numbered = architecture.numbered_layers();
@@ -201,7 +251,13 @@ fn subject(model: &Checkpoint, name: String) -> Subject {
     }
 }
 
-fn candidate(model: &Checkpoint, name: &str, at: Cut, source: Option<&SignalSource>) -> Result<Candidate, Failure> {
+fn candidate(
+    model: &Checkpoint,
+    name: &str,
+    at: Cut,
+    source: Option<&SignalSource>,
+    defences: Vec<Defence>,
+) -> Result<Candidate, Failure> {
     let (front, back) = cut(&model.network, at)?;
     let layer = model.network.architecture().numbered_layer(at.layer)?.name;
     let check = check_cut(&model.network, at, None, &Effort::default()).ok();
@@ -210,8 +266,8 @@ fn candidate(model: &Checkpoint, name: &str, at: Cut, source: Option<&SignalSour
         cut: at,
         layer,
         front_hash: cleave_partition::tensor_hash(&front)?,
-        target: Target::new(front, back, source.cloned(), Vec::new(), &model.card.preparation),
-        defences: model.card.defences.clone(),
+        defences: [&model.card.defences[..], &defences].concat(),
+        target: Target::new(front, back, source.cloned(), defences, &model.card.preparation),
         check,
     })
 }
@@ -261,6 +317,7 @@ impl Observer for Watch {
 struct Table {
     #[serde(flatten)]
     audit: Audit,
+    verdicts: Vec<CutVerdict>,
 }
 
 impl std::fmt::Display for Table {

@@ -9,11 +9,10 @@ use clap::{Args, ValueEnum};
 use cleave_audit::{
     Audit, AuditSettings, Auditor, Candidate, CutFindings, CutVerdict, Judge, Observer, Subject, Target,
 };
-use cleave_audit::{judge, page};
 use cleave_data::{Augmentation, LoadOptions, Loader, Preparation};
 use cleave_leakage::Effort;
 use cleave_nets::{Checkpoint, Defence, Device};
-use cleave_partition::{Cut, check_cut, cut};
+use cleave_partition::{Cut, check_cut, cut, list_defences};
 use cleave_retrain::SignalSource;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
@@ -122,7 +121,7 @@ impl AuditCommand {
         let model = Checkpoint::load(&self.model, &device)?;
         let data = self.data.with_classes_of(&model.card.classes)?;
         let (attacker, private, split) = self.loaders(&data, &model.card.preparation)?;
-        let (judge, judge_name) = self.judge(&model, &device)?;
+        let (examiner, judge_name) = self.examiner(&model, &device)?;
         let source = signal_source(&model)?;
         let name = self.model.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         let candidates = self.candidates(&model, &name, source.as_ref())?;
@@ -136,7 +135,7 @@ impl AuditCommand {
             settings: self.settings(),
             attacker: &attacker,
             private: &private,
-            judge: &judge,
+            judge: &examiner,
             folder: Some(&folder),
         };
         let mut watch = Watch::new(interrupt_flag()?);
@@ -219,14 +218,14 @@ impl AuditCommand {
         Ok((attacker, private, split))
     }
 
-    fn judge(&self, model: &Checkpoint, device: &Device) -> Result<(Judge, String), Failure> {
-        let (judge, path) = match &self.base {
+    fn examiner(&self, model: &Checkpoint, device: &Device) -> Result<(Judge, String), Failure> {
+        let (examiner, path) = match &self.base {
             Some(path) => (Checkpoint::load(path, device)?, path),
             None => (model.clone(), &self.model),
         };
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let source = signal_source(&judge)?;
-        Ok((Judge::new(judge.network, source, &judge.card.preparation)?, name))
+        let source = signal_source(&examiner)?;
+        Ok((Judge::new(examiner.network, source, &examiner.card.preparation)?, name))
     }
 }
 
@@ -322,29 +321,26 @@ struct Table {
 
 impl std::fmt::Display for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for CutFindings { cut, layer, task_accuracy, inversions, probes, bytes, .. } in &self.audit.cuts {
-            writeln!(f, "cut {cut} ({layer}): {bytes} bytes, client right {:.1} %", 100.0 * task_accuracy.share)?;
-            for inversion in inversions {
-                let (kind, scores) = (inversion.kind, &inversion.scores);
-                writeln!(
-                    f,
-                    "  {kind:?}: SSIM {:.3}, PSNR {:.1} dB, recognised {:.0} %",
-                    scores.ssim.mean,
-                    scores.psnr.mean,
-                    100.0 * scores.recognised.share
-                )?;
+        for (findings, verdict) in self.audit.cuts.iter().zip(&self.verdicts) {
+            let CutFindings { model, cut, layer, task_accuracy, bytes, defences, .. } = findings;
+            let right = 100.0 * task_accuracy.share;
+            writeln!(f, "{model}, cut {cut} ({layer}), {}", list_defences(defences))?;
+            writeln!(f, "  {bytes} bytes an image, the client's answers {right:.1} % right")?;
+            for Judgement { privacy, stand, evidence } in &verdict.judgements {
+                writeln!(f, "  {privacy:?} privacy: {}", stand_in_words(*stand))?;
+                evidence.iter().try_for_each(|line| writeln!(f, "    {line}"))?;
             }
-            for probe in probes {
-                let share = 100.0 * probe.accuracy.share;
-                writeln!(
-                    f,
-                    "  {:?} by {:?}: {share:.1} % (guess {:.1} %)",
-                    probe.target,
-                    probe.kind,
-                    100.0 * probe.guess
-                )?;
-            }
+            let answer = if verdict.passes { "keeps" } else { "breaks" };
+            writeln!(f, "  It {answer} the policy {}.\n", verdict.policy)?;
         }
         write!(f, "{:.0} s", self.audit.seconds)
+    }
+}
+
+const fn stand_in_words(stand: Stand) -> &'static str {
+    match stand {
+        Stand::NotBroken => "not broken by what was tried",
+        Stand::NotMeasured => "not measured",
+        Stand::Broken => "broken",
     }
 }

@@ -7,7 +7,8 @@ use crate::training::interrupt_flag;
 use crate::{Failure, Output};
 use clap::{Args, ValueEnum};
 use cleave_audit::{
-    Audit, AuditSettings, Auditor, Candidate, CutFindings, CutVerdict, Judge, Observer, Subject, Target,
+    Audit, AuditSettings, Auditor, Candidate, CutFindings, CutVerdict, Judge, Judgement, Observer, Stand, Subject,
+    Target, judge, page,
 };
 use cleave_data::{Augmentation, LoadOptions, Loader, Preparation};
 use cleave_leakage::Effort;

@@ -21,7 +21,7 @@ mod target;
 mod verdict;
 mod white_box;
 
-pub use auditor::{AuditSettings, Auditor, Candidate};
+pub use auditor::{Attack, AuditSettings, Auditor, Candidate};
 pub use decoder::DecoderSettings;
 pub use error::Error;
 pub use findings::{

@@ -7,8 +7,8 @@ use crate::training::interrupt_flag;
 use crate::{Failure, Output};
 use clap::{Args, ValueEnum};
 use cleave_audit::{
-    Audit, AuditSettings, Auditor, Candidate, CutFindings, CutVerdict, Judge, Judgement, Observer, Stand, Subject,
-    Target, judge, page,
+    Attack, Audit, AuditSettings, Auditor, Candidate, CutFindings, CutVerdict, Judge, Judgement, Observer, Stand,
+    Subject, Target, judge, page,
 };
 use cleave_data::{Augmentation, LoadOptions, Loader, Preparation};
 use cleave_leakage::Effort;
@@ -39,6 +39,9 @@ pub struct AuditCommand {
     /// Private images to read signal and label of
     #[arg(long)]
     probe: Option<usize>,
+    /// Attacks to try; without this all
+    #[arg(long, value_enum, value_delimiter = ',')]
+    attacks: Vec<Tried>,
     /// Attack each cut once more with this defence at it; give the option again for another. gaussian:SCALE,
     /// laplace:SCALE, gaussian:dfil:VALUE, bits:N, bits:N:LOW:HIGH, or noise and bits joined by +
     #[arg(long, value_name = "DEFENCE", allow_hyphen_values = true)]
@@ -74,6 +77,36 @@ pub struct AuditCommand {
 /// Policies whose limits judge what the one asked for does not limit.
 const INPUT_REFERENCE: &str = "no-recognisable-image";
 const OUTPUT_REFERENCE: &str = "noise-bounded";
+
+/// Attacks by name.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Tried {
+    /// Read signal and label
+    Probes,
+    /// Train a network to go back
+    Decoder,
+    /// Descend on the image
+    WhiteBox,
+    /// Descend with a substitute front half
+    QueryFree,
+    /// Solve a linear system, where the front half is one layer
+    LeastSquares,
+    /// Count the visible directions
+    Jacobian,
+}
+
+impl From<Tried> for Attack {
+    fn from(tried: Tried) -> Self {
+        match tried {
+            Tried::Probes => Self::Probes,
+            Tried::Decoder => Self::Decoder,
+            Tried::WhiteBox => Self::WhiteBox,
+            Tried::QueryFree => Self::QueryFree,
+            Tried::LeastSquares => Self::LeastSquares,
+            Tried::Jacobian => Self::Jacobian,
+        }
+    }
+}
 
 /// How many steps the attacks get.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -186,7 +219,9 @@ impl AuditCommand {
     fn settings(&self) -> AuditSettings {
         let settings = self.trying.settings();
         let (invert, probe) = (self.invert.unwrap_or(settings.invert), self.probe.unwrap_or(settings.probe));
-        AuditSettings { seed: self.seed, invert, probe, ..settings }
+        let named: Vec<_> = self.attacks.iter().map(|&tried| tried.into()).collect();
+        let attacks = if named.is_empty() { settings.attacks.clone() } else { named };
+        AuditSettings { seed: self.seed, attacks, invert, probe, ..settings }
     }
 
     /// The folder of finished parts, which a new audit must not find and a resumed one must.

@@ -265,6 +265,9 @@ impl Failure {
                 Training::Setting { .. }
                 | Training::Classes { .. }
                 | Training::Glyphs { .. }
+                | Training::Place { .. }
+                | Training::Bottleneck { .. }
+                | Training::NoSignal
                 | Training::TooFewImages { .. }
                 | Training::OtherRun { .. } => 2,
                 Training::State { .. } | Training::Io { .. } | Training::NoBatch { .. } => 3,
@@ -300,6 +303,9 @@ impl Failure {
             Self::Partition(Part::Exists { .. }) => "name other files, or add --force",
             Self::Data(_) | Self::Training(cleave_retrain::Error::Data(_)) => {
                 "`cleave help train` lists the layouts that can be read"
+            }
+            Self::Training(cleave_retrain::Error::Place { .. } | cleave_retrain::Error::Bottleneck { .. }) => {
+                "`cleave inspect MODEL` lists the numbered layers and their shapes"
             }
             Self::Network(_) | Self::Partition(Part::Network(_) | Part::Contradiction { .. }) => {
                 "`cleave inspect FILE` says what a model file is"

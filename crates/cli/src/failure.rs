@@ -71,6 +71,14 @@ pub enum Failure {
         /// Those of the command line.
         given: Vec<String>,
     },
+    /// Halves of two pairs.
+    #[error("the front half is of the pair {front} and the back half of {back}")]
+    OtherPair {
+        /// The front half's.
+        front: String,
+        /// The back half's.
+        back: String,
+    },
     /// Ctrl-C in the demo, which saves nothing.
     #[error("interrupted")]
     DemoInterrupted,
@@ -250,7 +258,11 @@ impl Failure {
             Self::Transport(_)
             | Self::Address { .. }
             | Self::Partition(Part::Signal(cleave_retrain::Error::Scores { .. })) => 5,
-            Self::Interrupted { .. } | Self::DemoInterrupted => 130,
+            Self::Interrupted { .. } | Self::DemoInterrupted | Self::Audit(cleave_audit::Error::Interrupted { .. }) => {
+                130
+            }
+            Self::Audit(error) => audit_code(error),
+            Self::OtherPair { .. } => 2,
             Self::Toml { .. }
             | Self::OtherClasses { .. }
             | Self::NothingToResume { .. }
@@ -280,7 +292,9 @@ impl Failure {
     const fn hint(&self) -> &'static str {
         use cleave_partition::Error as Part;
         match self {
-            Self::Interrupted { .. } => "run the same command with --resume to go on",
+            Self::Interrupted { .. } | Self::Audit(cleave_audit::Error::Interrupted { .. }) => {
+                "run the same command with --resume to go on"
+            }
             Self::NothingToResume { .. } => "leave --resume away to start anew",
             Self::UnfinishedRun { .. } => "add --resume to go on, or remove that folder to start anew",
             Self::Partition(Part::UnknownDefence { .. }) => "the version of the provider's cleave will do",
@@ -319,6 +333,16 @@ impl Failure {
             Self::File { .. } => "check the path and its permissions",
             _ => "see `cleave help`",
         }
+    }
+}
+
+/// Whose fault an audit that did not come to its end is.
+const fn audit_code(error: &cleave_audit::Error) -> u8 {
+    use cleave_audit::Error as Audit;
+    match error {
+        Audit::Data(_) | Audit::TooFewImages { .. } | Audit::Part { .. } | Audit::Io { .. } => 3,
+        Audit::Setting { .. } | Audit::Classes { .. } | Audit::OtherRun { .. } | Audit::Partition(_) => 2,
+        _ => 1,
     }
 }
 

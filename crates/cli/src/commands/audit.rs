@@ -12,22 +12,29 @@ use cleave_audit::{
 };
 use cleave_data::{Augmentation, LoadOptions, Loader, Preparation};
 use cleave_leakage::Effort;
-use cleave_nets::{Checkpoint, Defence, Device};
-use cleave_partition::{Cut, check_cut, cut, list_defences};
+use cleave_nets::{Checkpoint, Defence, Device, Header, ModelCard, Role, Training};
+use cleave_partition::{BackHalf, Cut, FrontHalf, check_cut, cut, list_defences};
 use cleave_retrain::SignalSource;
 use indicatif::{ProgressBar, ProgressStyle};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Attack a network at its cuts: get the image, the signal and the label back, and say how far that goes
 #[derive(Args, Clone, Debug)]
 pub struct AuditCommand {
-    /// The network, whole
-    model: PathBuf,
+    /// The network, whole; or give a released pair by --front and --back
+    #[arg(required_unless_present = "front", conflicts_with = "front")]
+    model: Option<PathBuf>,
     /// Where to cut: layer numbers, or 1:linear or 1:activation to stop inside a layer
-    #[arg(long, value_delimiter = ',', required = true)]
+    #[arg(long, value_delimiter = ',', required_unless_present = "front", conflicts_with = "front")]
     cuts: Vec<Cut>,
+    /// The front half of a pair, attacked at its own cut with its own defences
+    #[arg(long, requires = "back")]
+    front: Option<PathBuf>,
+    /// The back half of that pair
+    #[arg(long, requires = "front")]
+    back: Option<PathBuf>,
     #[command(flatten)]
     data: DataOptions,
     /// Network without a signal that says whether a reconstruction still shows its class; without it the attacked one
@@ -58,6 +65,9 @@ pub struct AuditCommand {
     /// How hard to try
     #[arg(long = "effort", value_enum, default_value_t = Trying::Standard)]
     trying: Trying,
+    /// Probability of mirroring one of the attacker's images
+    #[arg(long, default_value_t = 0.5)]
+    flip: f64,
     /// Images a batch of the attacker's training
     #[arg(long, default_value_t = 32)]
     batch: usize,
@@ -152,13 +162,11 @@ impl AuditCommand {
         let policies = [asked?, input?, output_?];
         let folder = self.folder()?;
         let device = self.device.open()?;
-        let model = Checkpoint::load(&self.model, &device)?;
+        let Attacked { model, name, cuts, defences } = self.attacked(&device)?;
         let data = self.data.with_classes_of(&model.card.classes)?;
         let (attacker, private, split) = self.loaders(&data, &model.card.preparation)?;
         let (examiner, judge_name) = self.examiner(&model, &device)?;
-        let source = signal_source(&model)?;
-        let name = self.model.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        let candidates = self.candidates(&model, &name, source.as_ref())?;
+        let candidates = self.candidates(&model, &name, &cuts, &defences)?;
         let subject = Subject {
             attacker_source: named(&self.data, "train"),
             private_source: named(&self.data, split),
@@ -187,21 +195,33 @@ impl AuditCommand {
         output.result(&Table { audit, verdicts })
     }
 
+    /// The network and its cuts, or a pair put together again at its own.
+    fn attacked(&self, device: &Device) -> Result<Attacked, Failure> {
+        if let (Some(front), Some(back)) = (&self.front, &self.back) {
+            return Attacked::pair(&FrontHalf::load(front, device)?, &BackHalf::load(back, device)?);
+        }
+        let path = self.model.as_ref().unwrap_or(&self.record); // clap asks for one of the two
+        let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        Ok(Attacked { model: Checkpoint::load(path, device)?, name, cuts: self.cuts.clone(), defences: Vec::new() })
+    }
+
     /// Every cut as it is, and then once for each defence.
     fn candidates(
         &self,
         model: &Checkpoint,
         name: &str,
-        source: Option<&SignalSource>,
+        cuts: &[Cut],
+        released: &[Defence],
     ) -> Result<Vec<Candidate>, Failure> {
+        let source = signal_source(model)?;
         let measured = self.defend.iter().any(Wanted::is_measured);
         let sample = measured.then(|| Sample::draw(model, self.data.data.clone())).transpose()?;
         let mut candidates = Vec::new();
-        for &at in &self.cuts {
-            candidates.push(candidate(model, name, at, source, Vec::new())?);
+        for &at in cuts {
+            candidates.push(candidate(model, name, at, source.as_ref(), released.to_vec())?);
             for wanted in &self.defend {
                 let defences = wanted.defences(model, at, sample.as_ref())?;
-                candidates.push(candidate(model, name, at, source, defences)?);
+                candidates.push(candidate(model, name, at, source.as_ref(), defences)?);
             }
         }
         Ok(candidates)
@@ -245,7 +265,7 @@ impl AuditCommand {
         let private = open_dataset(data, Some(split))?;
         let options = LoadOptions {
             drop_last: train.len() >= self.batch,
-            augmentation: Some(Augmentation { flip: 0.5, ..Augmentation::default() }),
+            augmentation: Some(Augmentation { flip: self.flip, ..Augmentation::default() }),
             cache_bytes: CACHE,
             ..LoadOptions::training(self.batch, self.seed)
         };
@@ -257,11 +277,46 @@ impl AuditCommand {
     fn examiner(&self, model: &Checkpoint, device: &Device) -> Result<(Judge, String), Failure> {
         let (examiner, path) = match &self.base {
             Some(path) => (Checkpoint::load(path, device)?, path),
-            None => (model.clone(), &self.model),
+            None => (model.clone(), self.model.as_ref().or(self.front.as_ref()).unwrap_or(&self.record)),
         };
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let source = signal_source(&examiner)?;
-        Ok((Judge::new(examiner.network, source, &examiner.card.preparation)?, name))
+        Ok((Judge::new(examiner.network, source, &examiner.card.preparation)?, file_name(path)))
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// What is attacked.
+struct Attacked {
+    model: Checkpoint,
+    name: String,
+    cuts: Vec<Cut>,
+    /// Those that a released pair applies at its cut.
+    defences: Vec<Defence>,
+}
+
+impl Attacked {
+    fn pair(front: &FrontHalf, back: &BackHalf) -> Result<Self, Failure> {
+        let (manifest, terms) = (front.manifest(), &front.manifest().terms);
+        if terms.pair != back.manifest().terms.pair {
+            return Err(Failure::OtherPair { front: terms.pair.clone(), back: back.manifest().terms.pair.clone() });
+        }
+        let at_cut = |defence: &Defence| matches!(defence, Defence::Noise { .. } | Defence::Quantise { .. });
+        let (defences, trained) = terms.defences.iter().cloned().partition(at_cut);
+        let network = front.network().followed_by(back.network())?;
+        let card = ModelCard {
+            header: Header::of(Role::Whole),
+            architecture: network.architecture().clone(),
+            classes: manifest.classes.clone(),
+            preparation: manifest.preparation.clone(),
+            training: Training::default(),
+            defences: trained,
+        };
+        let glyphs = front.source().and_then(SignalSource::glyphs).cloned();
+        let model = Checkpoint { card, network, glyphs };
+        Ok(Self { model, name: terms.model.clone(), cuts: vec![terms.cut], defences })
     }
 }
 

@@ -160,6 +160,7 @@ impl AuditCommand {
         let policies = [self.policy.as_str(), INPUT_REFERENCE, OUTPUT_REFERENCE].map(gate::policy);
         let [asked, input, output_] = policies;
         let policies = [asked?, input?, output_?];
+        let others = self.compare.iter().map(|path| gate::record(path)).collect::<Result<Vec<_>, _>>()?;
         let folder = self.folder()?;
         let device = self.device.open()?;
         let Attacked { model, name, cuts, defences } = self.attacked(&device)?;
@@ -181,12 +182,12 @@ impl AuditCommand {
             folder: Some(&folder),
         };
         let mut watch = Watch::new(interrupt_flag()?);
-        let audit = auditor.run(subject, &candidates, &mut watch)?;
+        let mut audit = auditor.run(subject, &candidates, &mut watch)?;
         watch.bar.finish_and_clear();
         let record = serde_json::to_vec_pretty(&audit)?;
         cleave_nets::write_atomically(&self.record, &record)?;
         std::fs::remove_dir_all(&folder)?;
-        let audit = self.compared(audit)?;
+        audit.cuts.extend(others.into_iter().flat_map(|other| other.cuts));
         let verdicts: Vec<_> =
             audit.cuts.iter().map(|findings| judge(findings, &policies[0], [&policies[1], &policies[2]])).collect();
         if let Some(report) = &self.report {
@@ -225,15 +226,6 @@ impl AuditCommand {
             }
         }
         Ok(candidates)
-    }
-
-    /// The audit, and behind its own entries those of other records.
-    fn compared(&self, mut audit: Audit) -> Result<Audit, Failure> {
-        for path in &self.compare {
-            let other = gate::record(path)?;
-            audit.cuts.extend(other.cuts);
-        }
-        Ok(audit)
     }
 
     fn settings(&self) -> AuditSettings {

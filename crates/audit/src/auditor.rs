@@ -11,13 +11,13 @@ use crate::query_free::substitute;
 use crate::target::Seen;
 use crate::white_box::{Descended, Descent, Starts, mean_image};
 use crate::{
-    Audit, Baseline, CutFindings, DecoderSettings, DescentSettings, Error, Inversion, InversionKind, Judge,
+    Audit, Baseline, Bound, CutFindings, DecoderSettings, DescentSettings, Error, Inversion, InversionKind, Judge,
     LinearSettings, Observer, Probe, ProbeSettings, Share, Subject, SubstituteSettings, Target, Visible,
 };
 use burn::tensor::Tensor;
 use cleave_data::Loader;
-use cleave_leakage::{LeakageError, Report, SpectrumSettings};
-use cleave_nets::{Defence, Pass};
+use cleave_leakage::{LeakageError, Noise, Report, SpectrumSettings, dfil, mse_bound};
+use cleave_nets::{Defence, Distribution, Pass};
 use cleave_partition::Cut;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -25,12 +25,39 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::Instant;
 
+/// What may be tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Attack {
+    /// Signal and label probes.
+    Probes,
+    /// The trained inversion.
+    Decoder,
+    /// The white-box inversion; it also starts from the decoder's answer, where that is tried.
+    WhiteBox,
+    /// The query-free inversion.
+    QueryFree,
+    /// The linear attack, where the front half is one layer.
+    LeastSquares,
+    /// No attack, but how much an attack can see: the Jacobian.
+    Jacobian,
+}
+
+impl Attack {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Probes, Self::Decoder, Self::WhiteBox, Self::QueryFree, Self::LeastSquares, Self::Jacobian];
+}
+
 /// How much is tried.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AuditSettings {
     /// Seed of everything that is drawn.
     pub seed: u64,
+    /// What is tried.
+    pub attacks: Vec<Attack>,
     /// Private images that inversions are measured on.
     pub invert: usize,
     /// Private images that probes are measured on.
@@ -57,6 +84,7 @@ impl Default for AuditSettings {
     fn default() -> Self {
         Self {
             seed: 0,
+            attacks: Attack::ALL.to_vec(),
             invert: 32,
             probe: 2000,
             pictures: 6,
@@ -263,19 +291,35 @@ impl Run<'_> {
         let name = |part: &str| format!("{at}-{part}");
         let bytes = self.bytes();
         let read = self.parts.part(&name("probes"), || self.probes(observer))?;
-        let mut inversions = self.parts.part(&name("inversions"), || self.inversions(observer))?.0;
-        inversions.extend(self.parts.part(&name("query-free"), || self.query_free(observer))?.0);
-        if is_one_layer(&self.candidate.target.front) {
+        let mut inversions = Vec::new();
+        if self.tries(Attack::Decoder) || self.tries(Attack::WhiteBox) {
+            inversions.extend(self.parts.part(&name("inversions"), || self.inversions(observer))?.0);
+        }
+        if self.tries(Attack::QueryFree) {
+            inversions.extend(self.parts.part(&name("query-free"), || self.query_free(observer))?.0);
+        }
+        if self.tries(Attack::LeastSquares) && is_one_layer(&self.candidate.target.front) {
             inversions.extend(self.parts.part(&name("least-squares"), || self.solved(observer))?.0);
         }
-        let seeing = self.parts.part(&name("jacobian"), || self.seeing(observer))?.0;
+        let seeing = match self.tries(Attack::Jacobian) {
+            true => self.parts.part(&self.jacobian_name(), || self.seeing(observer))?.0,
+            false => Vec::new(),
+        };
+        let bound = bound(&self.candidate.defences, &seeing)?;
         let jpeg = self.parts.part(&name("jpeg"), || self.jpeg(bytes).map(|jpeg| Baselines(vec![jpeg])))?;
         let jpeg = jpeg
             .0
             .into_iter()
             .next()
             .ok_or_else(|| Error::Part { path: name("jpeg").into(), reason: "it is empty".to_owned() })?;
-        Ok((CutFindings { visible: seeing, ..self.findings(bytes, read, inversions)? }, jpeg))
+        Ok((CutFindings { visible: seeing, bound, ..self.findings(bytes, read, inversions)? }, jpeg))
+    }
+
+    /// Candidates that differ in defences at the cut alone have one Jacobian.
+    fn jacobian_name(&self) -> String {
+        let Candidate { front_hash, cut, .. } = self.candidate;
+        let weights: String = front_hash.chars().filter(char::is_ascii_alphanumeric).take(HASH_DIGITS).collect();
+        format!("jacobian-{weights}-{}", cut.to_string().replace(':', "-"))
     }
 
     fn findings(&self, bytes: usize, read: ReadBy, inversions: Vec<Inversion>) -> Result<CutFindings, Error> {
@@ -335,9 +379,15 @@ impl Run<'_> {
         jpeg(self.auditor.judge, &self.lots.inverted, scale, (&cut, bytes), pictures, self.seed)
     }
 
+    fn tries(&self, attack: Attack) -> bool {
+        self.auditor.settings.attacks.contains(&attack)
+    }
+
+    /// What probes read, and the accuracy of the client's own answers, which is measured without probes too.
     fn probes(&self, observer: &mut dyn Observer) -> Result<ReadBy, Error> {
-        let settings = &self.auditor.settings.probes;
-        observer.began(&format!("cut {}: probes", self.candidate.cut), settings.steps);
+        let settings = self.tries(Attack::Probes).then_some(&self.auditor.settings.probes);
+        let steps = settings.map_or(0, |settings| settings.steps);
+        observer.began(&format!("cut {}: probes", self.candidate.cut), steps);
         let target = &self.candidate.target;
         let probed = probe(target, self.auditor.attacker, &self.lots.probed, settings, self.seed, observer)?;
         for probe in &probed.probes {
@@ -360,25 +410,36 @@ impl Run<'_> {
 
     /// The trained decoder, and the descent, which also starts from the decoder's answer.
     fn inversions(&self, observer: &mut dyn Observer) -> Result<Inversions, Error> {
-        let (settings, target) = (&self.auditor.settings, &self.candidate.target);
-        let (began, seen) = (Instant::now(), self.seen()?);
-        observer.began(&format!("cut {}: decoder", self.candidate.cut), settings.decoder.steps);
-        let decoder = Decoder::train(target, self.auditor.attacker, &settings.decoder, self.seed, observer)?;
+        let (seen, target) = (self.seen()?, &self.candidate.target);
+        let (mut found, mut starts) = (Vec::new(), vec![("the mean image", self.mean())]);
+        if self.tries(Attack::Decoder) {
+            let (decoder, decoded) = self.decoded(&seen, observer)?;
+            found.push(decoder);
+            starts.push(("the decoder's answer", decoded));
+        }
+        if self.tries(Attack::WhiteBox) {
+            found.insert(0, self.descended(InversionKind::WhiteBox, &target.front, starts, &seen, observer)?);
+        }
+        Ok(Inversions(found))
+    }
+
+    fn decoded(&self, seen: &Seen, observer: &mut dyn Observer) -> Result<(Inversion, Tensor<4>), Error> {
+        let (began, settings) = (Instant::now(), &self.auditor.settings.decoder);
+        observer.began(&format!("cut {}: decoder", self.candidate.cut), settings.steps);
+        let decoder = Decoder::train(&self.candidate.target, self.auditor.attacker, settings, self.seed, observer)?;
         let decoded = decoder.decode(seen.smashed.clone())?;
-        let trained = Found {
+        let words = format!(
+            "residual decoder of width {}, loss L1 + {} (1 − SSIM), last step taken",
+            settings.width, settings.structure
+        );
+        let found = Found {
             kind: InversionKind::Decoder,
-            settings: format!(
-                "residual decoder of width {}, loss L1 + {} (1 − SSIM), last step taken",
-                settings.decoder.width, settings.decoder.structure
-            ),
-            attacker_images: self.learned_from(settings.decoder.steps),
-            steps: settings.decoder.steps,
+            settings: words,
+            attacker_images: self.learned_from(settings.steps),
+            steps: settings.steps,
             seconds: began.elapsed().as_secs_f64(),
         };
-        let decoder = self.inversion(trained, &seen, decoded.clone(), observer)?;
-        let starts = vec![("the mean image", self.mean()), ("the decoder's answer", decoded)];
-        let known = self.descended(InversionKind::WhiteBox, &target.front, starts, &seen, observer)?;
-        Ok(Inversions(vec![known, decoder]))
+        Ok((self.inversion(found, seen, decoded.clone(), observer)?, decoded))
     }
 
     fn query_free(&self, observer: &mut dyn Observer) -> Result<Inversions, Error> {
@@ -479,6 +540,30 @@ impl Run<'_> {
         let (images, batches) = (loader.dataset().len(), loader.batches().max(1));
         if steps >= batches { images } else { images * steps / batches }
     }
+}
+
+/// Digits of a front half's hash that the name of a part carries.
+const HASH_DIGITS: usize = 16;
+
+/// What the noise among the defences guarantees, by the mean trace over the images measured. What is done to the values
+/// after the noise cannot add information, so the bound stands behind a quantisation too.
+fn bound(defences: &[Defence], seeing: &[Visible]) -> Result<Option<Bound>, Error> {
+    let noise = defences.iter().find_map(|defence| match *defence {
+        Defence::Noise { distribution: Distribution::Gaussian, scale, .. } => {
+            Some(Noise::Gaussian { deviation: f64::from(scale) })
+        }
+        Defence::Noise { distribution: Distribution::Laplace, scale, .. } => {
+            Some(Noise::Laplace { scale: f64::from(scale) })
+        }
+        _ => None,
+    });
+    let (Some(noise), Some(first)) = (noise, seeing.first()) else { return Ok(None) };
+    let trace = seeing.iter().map(|visible| visible.trace).sum::<f64>() / seeing.len() as f64;
+    if trace <= 0.0 {
+        return Ok(None); // nothing sent depends on these images, and there is nothing to bound
+    }
+    let dfil = dfil(trace, first.of, noise)?;
+    Ok(Some(Bound { dfil, mse: mse_bound(dfil)? }))
 }
 
 /// What is known of an inversion before it is scored.

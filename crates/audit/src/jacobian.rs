@@ -6,6 +6,8 @@ use crate::{Error, Observer, Visible};
 use burn::tensor::{Tensor, TensorData};
 use cleave_leakage::{JacobianSpectrum, LinearMap, SpectrumSettings, spectrum_of};
 use cleave_nets::{Network, Pass};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 /// How smashed data changes with the pixels of one image, the signal held fixed. Pixels are 0 to 1.
 struct Jacobian<'a> {
@@ -51,7 +53,12 @@ impl LinearMap for Jacobian<'_> {
     }
 }
 
-impl Jacobian<'_> {
+impl<'a> Jacobian<'a> {
+    fn new(target: &'a Target, at: Tensor<4>, signal: Option<Tensor<4>>) -> Self {
+        let Target { front, scale, .. } = target;
+        Self { front, differentiable: front.differentiable(), scale, at, signal }
+    }
+
     fn vectors(&self, values: &[f32], shape: [usize; 4]) -> Tensor<4> {
         Tensor::from_data(TensorData::new(values.to_vec(), shape), self.front.device())
     }
@@ -66,13 +73,8 @@ pub(crate) fn visible(
     observer: &mut dyn Observer,
 ) -> Result<Vec<Visible>, Error> {
     let one = |at: usize| {
-        let jacobian = Jacobian {
-            front: &target.front,
-            differentiable: target.front.differentiable(),
-            scale: &target.scale,
-            at: seen.prepared.clone().slice([at..at + 1]),
-            signal: seen.planes.as_ref().map(|planes| planes.clone().slice([at..at + 1])),
-        };
+        let signal = seen.planes.as_ref().map(|planes| planes.clone().slice([at..at + 1]));
+        let jacobian = Jacobian::new(target, seen.prepared.clone().slice([at..at + 1]), signal);
         let spectrum = spectrum_of(&jacobian, settings, &mut |_, _| {
             observer.stepped();
             !observer.stop()
@@ -81,6 +83,40 @@ pub(crate) fn visible(
     };
     (0..images.min(seen.labels.len())).map(one).collect()
 }
+
+/// tr(JᵀJ) of the front half, pixels of 0 to 1, averaged over images: what noise is calibrated to.
+///
+/// Estimated as the mean of ‖J v‖² over vectors of random signs (Hutchinson 1990), [`TRACE_VECTORS`] of them for each
+/// image, with a fresh signal for each image.
+///
+/// # Shapes
+/// `prepared`: images × the network's input, as the network takes them.
+///
+/// # Errors
+/// [`Error::Network`] for misshapen images; [`Error::TooFewImages`] for none.
+pub fn mean_trace(target: &Target, prepared: &[f32], seed: u64) -> Result<f64, Error> {
+    let shape = target.front.input();
+    let images = prepared.len() / shape.values().max(1);
+    if images == 0 {
+        return Err(Error::TooFewImages { side: "the calibration", images: 0, least: 1 });
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut sum = 0.0;
+    for image in prepared.chunks_exact(shape.values()) {
+        let signals = target.source.as_ref().map_or_else(|| vec![0], |source| source.draw(1, &mut rng));
+        let data = TensorData::new(image.to_vec(), [1, shape.channels, shape.height, shape.width]);
+        let at = Tensor::from_data(data, target.front.device());
+        let jacobian = Jacobian::new(target, at, target.planes(&signals, &mut rng)?);
+        let signs: Vec<f32> =
+            (0..TRACE_VECTORS * shape.values()).map(|_| if rng.random() { 1.0 } else { -1.0 }).collect();
+        let sent = jacobian.apply(&signs, TRACE_VECTORS)?;
+        sum += sent.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>() / TRACE_VECTORS as f64;
+    }
+    Ok(sum / images as f64)
+}
+
+/// Vectors an image; with thousands of directions visible the error of one is a few percent already.
+const TRACE_VECTORS: usize = 8;
 
 fn summary(spectrum: &JacobianSpectrum) -> Visible {
     let [low, high] = spectrum.rank_interval();

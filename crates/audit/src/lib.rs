@@ -14,23 +14,28 @@ mod parts;
 mod pixels;
 mod probe;
 mod query_free;
+mod report;
 mod similarity;
 mod summary;
 mod target;
+mod verdict;
 mod white_box;
 
-pub use auditor::{AuditSettings, Auditor, Candidate};
+pub use auditor::{Attack, AuditSettings, Auditor, Candidate};
 pub use decoder::DecoderSettings;
 pub use error::Error;
 pub use findings::{
     Audit, Baseline, Bound, CutFindings, CutVerdict, Estimate, Inversion, InversionKind, Judgement, Privacy, Probe,
     ProbeKind, ProbeTarget, Scores, Share, Stand, Subject, Visible,
 };
+pub use jacobian::mean_trace;
 pub use least_squares::LinearSettings;
 pub use observer::{Observer, Silent};
 pub use probe::ProbeSettings;
 pub use query_free::SubstituteSettings;
+pub use report::page;
 pub use similarity::Judge;
 pub use summary::{record_hash, summarise};
 pub use target::Target;
+pub use verdict::judge;
 pub use white_box::DescentSettings;

@@ -42,7 +42,8 @@ impl<'a> Parts<'a> {
             parts.write(&file, settings)?;
             return Ok(parts);
         }
-        match difference(&read(&file)?, settings, "") {
+        let written = serde_json::to_vec(settings).and_then(|text| serde_json::from_slice(&text));
+        match difference(&read(&file)?, &written.map_err(|error| unreadable(&file, error))?, "") {
             Some(difference) => Err(Error::OtherRun { path: path.to_owned(), difference }),
             None => Ok(parts),
         }
@@ -58,12 +59,11 @@ impl<'a> Parts<'a> {
             return restored(file);
         }
         let mut found = make()?;
-        if let Some(file) = file {
-            let encoded = |pictures: &mut Vec<Vec<u8>>| pictures.iter().map(|png| BASE64.encode(png)).collect();
-            let pictures = found.pictures().into_iter().map(encoded).collect();
-            self.write(&file, &Saved { found: &found, pictures })?;
-        }
-        Ok(found)
+        let Some(file) = file else { return Ok(found) };
+        let encoded = |pictures: &mut Vec<Vec<u8>>| pictures.iter().map(|png| BASE64.encode(png)).collect();
+        let pictures = found.pictures().into_iter().map(encoded).collect();
+        self.write(&file, &Saved { found: &found, pictures })?;
+        restored(&file) // as a resumed audit would read it, to the last digit
     }
 
     fn write(&self, file: &Path, value: &impl Serialize) -> Result<(), Error> {

@@ -49,19 +49,22 @@ pub(crate) struct Probed {
 /// Trains all probes on what the attacker makes of its own images, with signals of its own drawing, and reads the
 /// private images with them, each once with a fresh signal.
 ///
+/// Without settings nothing is trained, and only the client's own answers are counted.
+///
 /// All probes learn from the same batches. The label is also read a second way: the back half's answer is unmasked
 /// with what the signal probe says, weighted by how sure it is.
 pub(crate) fn probe(
     target: &Target,
     loader: &Loader,
     private: &Lot,
-    settings: &ProbeSettings,
+    settings: Option<&ProbeSettings>,
     seed: u64,
     observer: &mut dyn Observer,
 ) -> Result<Probed, Error> {
-    let began = Instant::now();
-    let trained = train(target, loader, settings, seed, observer)?;
-    let learned_from = loader.dataset().len().min(settings.steps * loader_batch(loader));
+    let (began, steps) = (Instant::now(), settings.map_or(0, |settings| settings.steps));
+    let trained = settings.map(|settings| train(target, loader, settings, seed, observer)).transpose()?;
+    let trained = trained.unwrap_or_default();
+    let learned_from = loader.dataset().len().min(steps * loader_batch(loader));
     let tally = read(target, private, &trained, seed)?;
     let entry = |target_read, kind, hits| Probe {
         target: target_read,
@@ -72,7 +75,7 @@ pub(crate) fn probe(
             _ => private.guess(target.classes()),
         },
         attacker_images: learned_from,
-        steps: settings.steps,
+        steps,
         seconds: began.elapsed().as_secs_f64(),
         seed,
     };

@@ -1,6 +1,7 @@
 //! From one entry of a record to what a manifest carries of it.
 
-use crate::{CutFindings, InversionKind, Probe, ProbeKind, ProbeTarget, Visible};
+use crate::verdict::inversion_name;
+use crate::{CutFindings, Probe, ProbeKind, ProbeTarget, Visible};
 use cleave_partition::{AuditSummary, Sight, Worst};
 use sha2::{Digest, Sha256};
 
@@ -40,15 +41,6 @@ fn worst(attacks: impl Iterator<Item = (&'static str, f64)>) -> Option<Worst> {
     Some(Worst { attack: attack.to_owned(), value })
 }
 
-const fn inversion_name(kind: InversionKind) -> &'static str {
-    match kind {
-        InversionKind::WhiteBox => "white-box inversion",
-        InversionKind::Decoder => "trained decoder",
-        InversionKind::QueryFree => "query-free inversion",
-        InversionKind::LeastSquares => "least squares",
-    }
-}
-
 const fn probe_result(probe: &Probe) -> (&'static str, f64) {
     let name = match (probe.kind, probe.target) {
         (ProbeKind::Linear, ProbeTarget::LabelByAnswer) => "linear probe on the answer",
@@ -70,7 +62,7 @@ const fn sight(visible: &Visible) -> Sight {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Bound, Estimate, Inversion, Scores, Share};
+    use crate::{Bound, Estimate, Inversion, InversionKind, Scores, Share};
     use cleave_nets::{Defence, Distribution};
 
     fn inversion(kind: InversionKind, mean: f64, worst: f64, of: usize) -> Inversion {

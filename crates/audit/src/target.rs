@@ -5,6 +5,7 @@ use crate::pixels::{Lot, PixelScale};
 use burn::tensor::{Tensor, TensorData};
 use cleave_data::{Batches, Loader, Preparation};
 use cleave_nets::{Defence, Network, Pass, SignalSpec};
+use cleave_partition::apply_defences;
 use cleave_retrain::SignalSource;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -88,8 +89,15 @@ impl Target {
         crate::pixels::to_host(self.back.forward(smashed, Pass::default())?)
     }
 
-    fn defended(&self, clean: Tensor<4>, _rng: &mut ChaCha8Rng) -> Result<Tensor<4>, Error> {
-        Ok(clean)
+    /// What the client's defences at the cut leave of smashed data: the very function that a client runs.
+    fn defended(&self, clean: Tensor<4>, rng: &mut ChaCha8Rng) -> Result<Tensor<4>, Error> {
+        if self.defences.is_empty() {
+            return Ok(clean);
+        }
+        let (shape, device) = (clean.dims(), clean.device());
+        let mut values = crate::pixels::to_host(clean)?;
+        apply_defences(&self.defences, &mut values, rng);
+        Ok(Tensor::from_data(TensorData::new(values, shape), &device))
     }
 }
 

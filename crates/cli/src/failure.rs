@@ -71,6 +71,14 @@ pub enum Failure {
         /// Those of the command line.
         given: Vec<String>,
     },
+    /// Halves of two pairs.
+    #[error("the front half is of the pair {front} and the back half of {back}")]
+    OtherPair {
+        /// The front half's.
+        front: String,
+        /// The back half's.
+        back: String,
+    },
     /// Ctrl-C in the demo, which saves nothing.
     #[error("interrupted")]
     DemoInterrupted,
@@ -120,8 +128,8 @@ pub enum Failure {
         /// What was audited.
         audited: Vec<String>,
     },
-    /// Levels without a range.
-    #[error("the range of --quantise is measured on images, and there is no --data")]
+    /// A defence to be measured, and nothing to measure on.
+    #[error("what the defence leaves open is measured on images, and there is no --data")]
     NoRange,
     /// Fewer decoys than have to be sent.
     #[error("{need} decoys are needed and the pool has {have} that can be read; a decoy is sent once")]
@@ -250,7 +258,11 @@ impl Failure {
             Self::Transport(_)
             | Self::Address { .. }
             | Self::Partition(Part::Signal(cleave_retrain::Error::Scores { .. })) => 5,
-            Self::Interrupted { .. } | Self::DemoInterrupted => 130,
+            Self::Interrupted { .. } | Self::DemoInterrupted | Self::Audit(cleave_audit::Error::Interrupted { .. }) => {
+                130
+            }
+            Self::Audit(error) => audit_code(error),
+            Self::OtherPair { .. } => 2,
             Self::Toml { .. }
             | Self::OtherClasses { .. }
             | Self::NothingToResume { .. }
@@ -265,6 +277,9 @@ impl Failure {
                 Training::Setting { .. }
                 | Training::Classes { .. }
                 | Training::Glyphs { .. }
+                | Training::Place { .. }
+                | Training::Bottleneck { .. }
+                | Training::NoSignal
                 | Training::TooFewImages { .. }
                 | Training::OtherRun { .. } => 2,
                 Training::State { .. } | Training::Io { .. } | Training::NoBatch { .. } => 3,
@@ -277,7 +292,9 @@ impl Failure {
     const fn hint(&self) -> &'static str {
         use cleave_partition::Error as Part;
         match self {
-            Self::Interrupted { .. } => "run the same command with --resume to go on",
+            Self::Interrupted { .. } | Self::Audit(cleave_audit::Error::Interrupted { .. }) => {
+                "run the same command with --resume to go on"
+            }
             Self::NothingToResume { .. } => "leave --resume away to start anew",
             Self::UnfinishedRun { .. } => "add --resume to go on, or remove that folder to start anew",
             Self::Partition(Part::UnknownDefence { .. }) => "the version of the provider's cleave will do",
@@ -292,14 +309,17 @@ impl Failure {
             }
             Self::NoPolicy { .. } | Self::Policy { .. } => "`cleave policies NAME` prints one to start from",
             Self::Record { .. } | Self::NotAudited { .. } => {
-                "audit this model at this cut with these defences; a range as it was audited is written --quantise BITS:LOW:HIGH"
+                "audit this model at this cut with these defences; a range as it was audited is written bits:N:LOW:HIGH"
             }
-            Self::NoRange => "add --data PATH, or write the range as BITS:LOW:HIGH",
+            Self::NoRange => "add --data PATH, or write it out: gaussian:SCALE, bits:N:LOW:HIGH",
             Self::SmallPool { .. } => "give a larger pool, fewer decoys or fewer images",
             Self::PoolOfImages { .. } => "keep the pool in a folder of its own",
             Self::Partition(Part::Exists { .. }) => "name other files, or add --force",
             Self::Data(_) | Self::Training(cleave_retrain::Error::Data(_)) => {
                 "`cleave help train` lists the layouts that can be read"
+            }
+            Self::Training(cleave_retrain::Error::Place { .. } | cleave_retrain::Error::Bottleneck { .. }) => {
+                "`cleave inspect MODEL` lists the numbered layers and their shapes"
             }
             Self::Network(_) | Self::Partition(Part::Network(_) | Part::Contradiction { .. }) => {
                 "`cleave inspect FILE` says what a model file is"
@@ -313,6 +333,16 @@ impl Failure {
             Self::File { .. } => "check the path and its permissions",
             _ => "see `cleave help`",
         }
+    }
+}
+
+/// Whose fault an audit that did not come to its end is.
+const fn audit_code(error: &cleave_audit::Error) -> u8 {
+    use cleave_audit::Error as Audit;
+    match error {
+        Audit::Data(_) | Audit::TooFewImages { .. } | Audit::Part { .. } | Audit::Io { .. } => 3,
+        Audit::Setting { .. } | Audit::Classes { .. } | Audit::OtherRun { .. } | Audit::Partition(_) => 2,
+        _ => 1,
     }
 }
 

@@ -23,11 +23,19 @@ pub fn policy(name_or_file: &str) -> Result<Policy, Failure> {
     Policy::from_toml(&text).map_err(|source| Failure::Policy { name: name_or_file.to_owned(), source })
 }
 
+/// An audit's record.
+pub fn record(path: &Path) -> Result<Audit, Failure> {
+    parsed(path, &std::fs::read(path).map_err(|source| Failure::file(path, source))?)
+}
+
+fn parsed(path: &Path, bytes: &[u8]) -> Result<Audit, Failure> {
+    serde_json::from_slice(bytes).map_err(|error| Failure::Record { path: path.to_owned(), reason: error.to_string() })
+}
+
 /// What an audit's record says of the front half of a model up to a cut, with these defences at it.
 pub fn audit(path: &Path, model: &Checkpoint, at: Cut, at_cut: &[Defence]) -> Result<AuditSummary, Failure> {
     let bytes = std::fs::read(path).map_err(|source| Failure::file(path, source))?;
-    let record: Audit = serde_json::from_slice(&bytes)
-        .map_err(|error| Failure::Record { path: path.to_owned(), reason: error.to_string() })?;
+    let record = parsed(path, &bytes)?;
     let (hash, defences) = (tensor_hash(&cut(&model.network, at)?.0)?, [&model.card.defences, at_cut].concat());
     let record_hash = record_hash(&bytes);
     let mut summaries = record.cuts.iter().map(|findings| summarise(findings, &record_hash));

@@ -5,6 +5,7 @@
 mod commands;
 mod config;
 mod decoys;
+mod defences;
 mod failure;
 mod gate;
 mod inputs;

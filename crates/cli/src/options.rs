@@ -3,7 +3,7 @@
 use crate::Failure;
 use clap::{Args, ValueEnum};
 use cleave_data::{Dataset, Glyphs, Layout, Loader, OpenOptions, Shapes};
-use cleave_nets::{AlexNet, Architecture, Device};
+use cleave_nets::{AlexNet, Architecture, Device, SixConv};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -120,6 +120,8 @@ pub struct ModelOptions {
 pub enum Arch {
     /// AlexNet as in sun2019, Table 1
     Alexnet,
+    /// Six convolutions as in He et al. 2019, for 32x32 images
+    SixConv,
 }
 
 impl ModelOptions {
@@ -128,6 +130,7 @@ impl ModelOptions {
         let Self { size, channels, divisor, .. } = *self;
         match self.arch {
             Arch::Alexnet => Ok(AlexNet { size, channels, classes, divisor }.architecture()?),
+            Arch::SixConv => Ok(SixConv { size, channels, classes, divisor }.architecture()?),
         }
     }
 }

@@ -187,8 +187,9 @@ impl Observer for Watch {
     fn measured(&mut self, measurement: &Measurement) {
         let Measurement { loss, train_accuracy, images_per_second, accuracy, .. } = measurement;
         let tested = accuracy.map_or_else(String::new, |accuracy| format!(" val {:.2} %", 100.0 * accuracy));
+        let watched = watched(measurement);
         let message =
-            format!("loss {loss:.3} acc {:.1} %{tested} {images_per_second:.0} img/s", 100.0 * train_accuracy);
+            format!("loss {loss:.3} acc {:.1} %{tested}{watched} {images_per_second:.0} img/s", 100.0 * train_accuracy);
         if self.bar.is_hidden() {
             let Measurement { step, steps, .. } = measurement;
             eprintln!("{} {step}/{steps} {message}", self.bar.prefix()); // stderr is a file or a pipe: lines, no bar
@@ -209,6 +210,14 @@ impl Observer for Watch {
     fn stop(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
+}
+
+/// What the defences measured, in words.
+fn watched(measurement: &Measurement) -> String {
+    let share = |name: &str, share: Option<f64>| share.map(|share| format!(" {name} {:.1} %", 100.0 * share));
+    let probes = [share("signal probe", measurement.signal_probe), share("label probe", measurement.label_probe)];
+    let correlation = measurement.distance_correlation.map(|value| format!(" dCor² {value:.3}"));
+    probes.into_iter().chain([correlation]).flatten().collect()
 }
 
 /// Folder for state and log beside the model that a run makes.

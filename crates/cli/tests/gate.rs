@@ -146,9 +146,9 @@ fn an_audit_of_something_else_is_refused() {
         json!([{"type": "noise", "distribution": "gaussian", "scale": 0.3, "dfil": 9.0}]),
     );
     assert!(bad(folder, 3, &cut_with(&["--audit", "record.json"])).contains("Gaussian noise of scale 0.3"));
-    bad(folder, 3, &cut_with(&["--audit", "record.json", "--noise", "gaussian", "--noise-scale", "0.2"]));
+    bad(folder, 3, &cut_with(&["--audit", "record.json", "--defend", "gaussian:0.2"]));
     assert!(!folder.join("front.safetensors").exists());
-    good(folder, &cut_with(&["--audit", "record.json", "--noise", "gaussian", "--noise-scale", "0.3"]));
+    good(folder, &cut_with(&["--audit", "record.json", "--defend", "gaussian:0.3"]));
     std::fs::write(folder.join("record.json"), "{}").unwrap();
     bad(folder, 3, &cut_with(&["--audit", "record.json", "--force"]));
     bad(folder, 3, &cut_with(&["--audit", "missing.json", "--force"]));
@@ -159,20 +159,20 @@ fn defences_go_over_the_wire_and_what_differs_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     split(folder);
-    assert!(bad(folder, 2, &cut_with(&["--quantise", "4"])).contains("--data"));
-    for wrong in [["--quantise", "9"], ["--quantise", "4:1"], ["--noise", "gaussian"]] {
+    assert!(bad(folder, 2, &cut_with(&["--defend", "bits:4"])).contains("--data"));
+    for wrong in [["--defend", "bits:9"], ["--defend", "bits:4:1"], ["--defend", "gaussian"]] {
         assert_eq!(cleave(folder, &cut_with(&wrong)).status.code(), Some(2), "{wrong:?}");
     }
-    bad(folder, 2, &cut_with(&["--noise", "gaussian", "--noise-scale", "0"]));
-    bad(folder, 2, &cut_with(&["--quantise", "4:3:-3"]));
-    let defences = ["--noise", "laplace", "--noise-scale", "0.5", "--quantise", "6", "--data", "builtin"];
+    bad(folder, 2, &cut_with(&["--defend", "gaussian:0"]));
+    bad(folder, 2, &cut_with(&["--defend", "bits:4:3:-3"]));
+    let defences = ["--defend", "laplace:0.5+bits:6", "--data", "builtin"];
     let released: Value =
         serde_json::from_str(&good(folder, &[&["--json"], &cut_with(&defences)[..]].concat())).unwrap();
     assert_eq!(released["defences"][0]["distribution"], "laplace");
     let (low, high) = (&released["defences"][1]["low"], &released["defences"][1]["high"]);
     assert!(low.as_f64().unwrap() < 0.0 && high.as_f64().unwrap() > 0.5, "{low} to {high}, with the noise");
-    let again = format!("6:{low}:{high}");
-    let again = ["--noise", "laplace", "--noise-scale", "0.5", "--quantise", &again, "--force"];
+    let again = format!("laplace:0.5+bits:6:{low}:{high}");
+    let again = ["--defend", &again, "--force"];
     let repeated: Value = serde_json::from_str(&good(folder, &[&["--json"], &cut_with(&again)[..]].concat())).unwrap();
     assert_eq!(repeated["pair"], released["pair"]);
     good(folder, &["keys", "--out", "keys", "--client", "alice"]);

@@ -24,6 +24,7 @@ mod import;
 mod network;
 mod node;
 mod signal;
+mod six_conv;
 mod tangent;
 
 pub use alexnet::AlexNet;
@@ -40,3 +41,4 @@ pub use import::{ImportReport, KeyMapping, Mapped, import_network};
 pub use network::{Dropout, Network, Pass};
 pub use node::Node;
 pub use signal::{SignalForm, SignalKind, SignalSpec};
+pub use six_conv::SixConv;

@@ -91,6 +91,16 @@ impl FrontHalf {
         &self.manifest
     }
 
+    /// The network before the cut.
+    pub const fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// What draws the signal; `None` where none joins.
+    pub const fn source(&self) -> Option<&SignalSource> {
+        self.source.as_ref()
+    }
+
     /// A fresh uniform signal for each of `count` samples; 0 where the network has no join.
     ///
     /// The signal is a secret: give a generator that is fit for secrets.
@@ -169,6 +179,11 @@ impl BackHalf {
     /// What the file says of itself.
     pub const fn manifest(&self) -> &BackManifest {
         &self.manifest
+    }
+
+    /// The network behind the cut.
+    pub const fn network(&self) -> &Network {
+        &self.network
     }
 
     /// Finishes the network.

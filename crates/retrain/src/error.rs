@@ -68,6 +68,32 @@ pub enum Error {
         /// The last digit needed.
         last: usize,
     },
+    /// A defence where nothing can be trained in.
+    #[error(
+        "nothing can be trained in behind layer {layer}; take one of layers {first} to {last}, from the join and the \
+         first trained layer on and before the last layer"
+    )]
+    Place {
+        /// The numbered layer asked for.
+        layer: usize,
+        /// The first that can be.
+        first: usize,
+        /// The last that can be.
+        last: usize,
+    },
+    /// A bottleneck that is none.
+    #[error("a bottleneck of {channels} channels does not fit behind layer {layer}, which has {of}; take 1 to {of}")]
+    Bottleneck {
+        /// The numbered layer.
+        layer: usize,
+        /// Channels asked for.
+        channels: usize,
+        /// Channels of the layer's output.
+        of: usize,
+    },
+    /// An adversary without anything to read.
+    #[error("no signal joins the network, so there is nothing to hide from an adversary; join a signal first")]
+    NoSignal,
     /// The loss is no number any more.
     #[error("the loss became {loss} at step {step}; take a lower learning rate or clip the gradients")]
     Diverged {

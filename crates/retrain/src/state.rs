@@ -1,10 +1,11 @@
 //! A training run on disk, so that it can be interrupted.
 
+use crate::learner::Learner;
 use crate::{Error, TrainSettings};
-use burn::optim::ModuleOptimizer;
 use burn::tensor::Bytes;
-use cleave_nets::{Contents, Header, Network, Role, read_checkpoint, write_atomically, write_checkpoint};
+use cleave_nets::{Contents, Header, HostTensor, Network, Role, read_checkpoint, write_atomically, write_checkpoint};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The manifest of a saved state.
@@ -20,8 +21,6 @@ pub(crate) struct Progress {
     settings: TrainSettings,
     /// Frozen layers and shape of the run; a state of another network is refused.
     architecture: serde_json::Value,
-    /// File with the optimiser's state, beside this one.
-    optimizer: String,
 }
 
 const STATE: &str = "state.safetensors";
@@ -31,35 +30,63 @@ pub(crate) fn path(folder: &Path) -> PathBuf {
     folder.join(STATE)
 }
 
+/// The file of an optimiser's state: that of the network itself, or of the learner called `name`.
+fn optimizer_file(step: usize, name: &str) -> String {
+    let dot = if name.is_empty() { "" } else { "." };
+    format!("{}{name}{dot}bpk", optimizers_of(step))
+}
+
+/// How the names of all optimiser files of a step begin.
+fn optimizers_of(step: usize) -> String {
+    format!("optimizer-{step}.")
+}
+
 /// Saves a run; the old state stays until the new one is complete.
-pub(crate) fn save(
+///
+/// `learners` come with their names; the name of the trained network itself is empty.
+pub(crate) fn save<'a>(
     folder: &Path,
-    network: &Network,
-    optimizer: &ModuleOptimizer,
+    learners: impl Iterator<Item = (String, &'a Learner)>,
     settings: &TrainSettings,
     step: usize,
     seconds: f64,
 ) -> Result<(), Error> {
     let io = |source| Error::Io { action: "create", path: folder.to_owned(), source };
     std::fs::create_dir_all(folder).map_err(io)?;
-    let name = format!("optimizer-{step}.bpk");
-    let bytes = optimizer.into_bytes().map_err(|error| unreadable(folder, error))?;
-    write_atomically(&folder.join(&name), &bytes)?;
-    let architecture = serde_json::to_value(network.architecture()).map_err(|error| unreadable(folder, error))?;
-    let header = Header::of(Role::Whole);
+    let (mut tensors, mut architecture) = (BTreeMap::new(), serde_json::Value::Null);
+    for (name, learner) in learners {
+        let bytes = learner.optimizer.into_bytes().map_err(|error| unreadable(folder, error))?;
+        write_atomically(&folder.join(optimizer_file(step, &name)), &bytes)?;
+        let network = learner.network.frozen();
+        if name.is_empty() {
+            architecture = described(folder, &network)?;
+        }
+        tensors.extend(network.tensors()?.into_iter().map(|(leaf, tensor)| (prefix(&name) + &leaf, tensor)));
+    }
     let progress =
-        Progress { header, step, seconds, settings: settings.clone(), architecture, optimizer: name.clone() };
-    let contents = Contents { tensors: network.tensors()?, glyphs: None };
-    write_checkpoint(&path(folder), &contents, &progress)?;
-    remove_other_optimizers(folder, &name);
+        Progress { header: Header::of(Role::Whole), step, seconds, settings: settings.clone(), architecture };
+    write_checkpoint(&path(folder), &Contents { tensors, glyphs: None }, &progress)?;
+    remove_other_optimizers(folder, Some(step));
     Ok(())
 }
 
+/// How the names of a learner's tensors begin.
+fn prefix(name: &str) -> String {
+    if name.is_empty() { String::new() } else { format!("{name}/") }
+}
+
+fn described(folder: &Path, network: &Network) -> Result<serde_json::Value, Error> {
+    serde_json::to_value(network.architecture()).map_err(|error| unreadable(folder, error))
+}
+
 /// Old optimiser states are only litter once the new state is in place; one that cannot be removed does no harm.
-fn remove_other_optimizers(folder: &Path, keep: &str) {
+fn remove_other_optimizers(folder: &Path, step: Option<usize>) {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    for file in files.filter(|file| file.file_name().to_string_lossy().starts_with("optimizer-")) {
-        if file.file_name() != keep {
+    let kept = |name: &str| step.is_some_and(|step| name.starts_with(&optimizers_of(step)));
+    for file in files {
+        let name = file.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("optimizer-") && !kept(&name) {
             std::fs::remove_file(file.path()).ok();
         }
     }
@@ -68,29 +95,47 @@ fn remove_other_optimizers(folder: &Path, keep: &str) {
 /// Removes a run's state; one that cannot be removed does no harm.
 pub(crate) fn clear(folder: &Path) {
     std::fs::remove_file(path(folder)).ok();
-    remove_other_optimizers(folder, "");
+    remove_other_optimizers(folder, None);
 }
 
-/// Reads the state of a run with the same settings and network.
-pub(crate) fn load(
+/// Puts `learners`, named as in [`save`], where a run with the same settings and network left them.
+pub(crate) fn load<'a>(
     folder: &Path,
-    network: &Network,
-    optimizer: ModuleOptimizer,
+    learners: impl Iterator<Item = (String, &'a mut Learner)>,
     settings: &TrainSettings,
-) -> Result<(Network, ModuleOptimizer, Progress), Error> {
+) -> Result<Progress, Error> {
     let (progress, contents) = read_checkpoint::<Progress>(&path(folder), Role::Whole)?;
-    let architecture = serde_json::to_value(network.architecture()).map_err(|error| unreadable(folder, error))?;
-    if architecture != progress.architecture {
-        return Err(Error::OtherRun { path: path(folder), difference: "the network's layers".to_owned() });
-    }
     if let Some(difference) = difference(&progress.settings, settings) {
         return Err(Error::OtherRun { path: path(folder), difference });
     }
-    let network = Network::from_tensors(network.architecture().clone(), contents.tensors, network.device())?;
-    let file = folder.join(&progress.optimizer);
+    let mut parts: BTreeMap<String, BTreeMap<String, HostTensor>> = BTreeMap::new();
+    for (full, tensor) in contents.tensors {
+        let (name, leaf) = full.split_once('/').unwrap_or(("", &full));
+        parts.entry(name.to_owned()).or_default().insert(leaf.to_owned(), tensor);
+    }
+    for (name, learner) in learners {
+        if name.is_empty() && described(folder, &learner.network)? != progress.architecture {
+            return Err(Error::OtherRun { path: path(folder), difference: "the network's layers".to_owned() });
+        }
+        restore(folder, learner, parts.remove(&name).unwrap_or_default(), &optimizer_file(progress.step, &name))?;
+    }
+    Ok(progress)
+}
+
+fn restore(
+    folder: &Path,
+    learner: &mut Learner,
+    tensors: BTreeMap<String, HostTensor>,
+    optimizer: &str,
+) -> Result<(), Error> {
+    let network = learner.network.frozen();
+    let network = Network::from_tensors(network.architecture().clone(), tensors, network.device())?;
+    let file = folder.join(optimizer);
     let bytes = std::fs::read(&file).map_err(|source| Error::Io { action: "read", path: file.clone(), source })?;
-    let optimizer = optimizer.from_bytes(Bytes::from_bytes_vec(bytes)).map_err(|error| unreadable(&file, error))?;
-    Ok((network, optimizer, progress))
+    let optimizer = learner.optimizer.clone().from_bytes(Bytes::from_bytes_vec(bytes));
+    learner.optimizer = optimizer.map_err(|error| unreadable(&file, error))?;
+    learner.network = network.trainable();
+    Ok(())
 }
 
 fn unreadable(path: &Path, error: impl std::fmt::Display) -> Error {

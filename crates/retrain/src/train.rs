@@ -1,12 +1,16 @@
 //! The training loop, for a base network and for retraining alike.
 
 use crate::accuracy::{frozen_features, to_device};
-use crate::{Error, SignalSource, evaluate, relabel, state};
+use crate::guard::{Secrets, Watch};
+use crate::learner::Learner;
+use crate::probe::{hits, whole_numbers};
+use crate::{Adversary, Error, Guard, SignalSource, evaluate, relabel, state};
 use burn::nn::loss::{CrossEntropyLoss, CrossEntropyLossConfig};
 use burn::optim::decay::WeightDecayConfig;
+use burn::optim::grad_clipping::GradientClipping;
 use burn::optim::momentum::MomentumConfig;
-use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::optim::{ModuleOptimizer, SgdConfig};
+use burn::tensor::Tensor;
 use cleave_data::{Augmentation, Batch, Loader};
 use cleave_nets::{Dropout, Network, Pass};
 use rand::{Rng, RngExt, SeedableRng};
@@ -94,6 +98,8 @@ pub struct TrainSettings {
     pub seed: u64,
     /// How signals come in.
     pub curriculum: Curriculum,
+    /// Defences that are trained in; none by default.
+    pub guard: Guard,
     /// Random changes to the images, for the record; the loader applies them.
     pub augmentation: Augmentation,
     /// Steps between measurements of loss and accuracy.
@@ -115,6 +121,7 @@ impl Default for TrainSettings {
             weight_decay: 5e-4,
             seed: 0,
             curriculum: Curriculum::default(),
+            guard: Guard::default(),
             augmentation: Augmentation::default(),
             log_every: 50,
             eval_every: 0,
@@ -161,14 +168,18 @@ impl TrainSettings {
         let shares = [("curriculum.start", start), ("curriculum.hold", hold), ("curriculum.span", span)];
         match shares.into_iter().find(|(_, share)| !(0.0..=1.0).contains(share)) {
             Some((name, share)) => Err(Error::Setting { name, value: share.to_string(), expected: "0 to 1" }),
-            None => Ok(()),
+            None => self.guard.check(self.batch, hold + span),
         }
     }
 
     fn optimizer(&self) -> ModuleOptimizer {
         let momentum = MomentumConfig::new().with_momentum(self.momentum).with_dampening(0.0);
         let decay = (self.weight_decay > 0.0).then(|| WeightDecayConfig::new(self.weight_decay));
-        SgdConfig::new().with_momentum(Some(momentum)).with_weight_decay(decay).init()
+        let optimizer = SgdConfig::new().with_momentum(Some(momentum)).with_weight_decay(decay).init();
+        match self.guard.adversary.filter(Adversary::acts) {
+            Some(adversary) => optimizer.with_grad_clipping(GradientClipping::Norm(adversary.clip)),
+            None => optimizer,
+        }
     }
 
     fn rate(&self, step: usize) -> f64 {
@@ -185,7 +196,7 @@ pub struct Measurement {
     pub steps: usize,
     /// Passes over the data done.
     pub epoch: usize,
-    /// Mean loss since the last measurement.
+    /// Mean loss since the last measurement: of the task alone, without what defences add.
     pub loss: f32,
     /// Share of right (masked) labels on the training batches since the last measurement.
     pub train_accuracy: f64,
@@ -197,6 +208,16 @@ pub struct Measurement {
     pub images_per_second: f64,
     /// Seconds trained, over all interruptions.
     pub seconds: f64,
+    /// Share of the training batches' signals that the better of the probes trained along read right, each batch before
+    /// the probe learned from it, since the last measurement. While signals are withheld, most of them are 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal_probe: Option<f64>,
+    /// The same for the true labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label_probe: Option<f64>,
+    /// Mean squared distance correlation of images and activations since the last measurement, where it is watched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distance_correlation: Option<f32>,
 }
 
 /// Watches a training run and may stop it.
@@ -223,12 +244,12 @@ pub enum Outcome {
 /// Trains the layers of a network from some point on.
 pub struct Trainer {
     frozen: Option<Network>,
-    trained: Network,
+    trained: Learner,
+    watch: Watch,
     source: Option<SignalSource>,
     train: Loader,
     validation: Option<Loader>,
     settings: TrainSettings,
-    optimizer: ModuleOptimizer,
     loss: CrossEntropyLoss,
     step: usize,
     seconds: f64,
@@ -247,13 +268,22 @@ impl Window {
     fn start() -> Self {
         Self { loss: 0.0, right: 0, images: 0, steps: 0, since: Instant::now() }
     }
+
+    fn add(&mut self, loss: f32, right: usize, images: usize) {
+        self.loss += loss;
+        self.right += right;
+        self.images += images;
+        self.steps += 1;
+    }
 }
 
 impl Trainer {
     /// A run over `train` that leaves the first `preserved` numbered layers as they are.
     ///
     /// # Errors
-    /// [`Error::Classes`] when data and network disagree; [`Error::Setting`]; [`Error::Network`].
+    /// [`Error::Classes`] when data and network disagree; [`Error::Setting`]; [`Error::Network`]. For
+    /// [`TrainSettings::guard`] also [`Error::Place`] for a layer that is not trained, lies before the join or is the
+    /// last, and [`Error::NoSignal`].
     pub fn new(
         network: &Network,
         preserved: usize,
@@ -273,13 +303,11 @@ impl Trainer {
         let layers = network.architecture().layers.len();
         let start = network.architecture().numbered_layer(preserved + 1)?.range.start;
         let frozen = (start > 0).then(|| network.slice(0..start)).transpose()?;
-        // Built anew, so that its parameters are numbered from its own first layer, as they are on resuming.
-        let trained = network.slice(start..layers)?;
-        let trained =
-            Network::from_tensors(trained.architecture().clone(), trained.tensors()?, network.device())?.trainable();
-        let loss = CrossEntropyLossConfig::new().init(trained.device());
-        let optimizer = settings.optimizer();
-        Ok(Self { frozen, trained, source, train, validation, settings, optimizer, loss, step: 0, seconds: 0.0 })
+        let trained = Learner::new(&network.slice(start..layers)?, settings.optimizer())?;
+        let loss = CrossEntropyLossConfig::new().init(trained.network.device());
+        let Curriculum { hold, span, .. } = settings.curriculum;
+        let watch = Watch::new(&settings.guard, network, preserved, hold + span, settings.seed)?;
+        Ok(Self { frozen, trained, watch, source, train, validation, settings, loss, step: 0, seconds: 0.0 })
     }
 
     /// Goes on from the state in `folder`.
@@ -287,10 +315,9 @@ impl Trainer {
     /// # Errors
     /// [`Error::OtherRun`] when it belongs to other settings; [`Error::State`] when it cannot be read.
     pub fn resume(mut self, folder: &Path) -> Result<Self, Error> {
-        let network = self.trained.frozen();
-        let (network, optimizer, progress) = state::load(folder, &network, self.settings.optimizer(), &self.settings)?;
-        self.trained = network.trainable();
-        (self.optimizer, self.step, self.seconds) = (optimizer, progress.step, progress.seconds);
+        let learners = std::iter::once((String::new(), &mut self.trained)).chain(self.watch.learners_mut());
+        let progress = state::load(folder, learners, &self.settings)?;
+        (self.step, self.seconds) = (progress.step, progress.seconds);
         Ok(self)
     }
 
@@ -314,7 +341,7 @@ impl Trainer {
     /// # Errors
     /// [`Error::Network`].
     pub fn network(&self) -> Result<Network, Error> {
-        let trained = self.trained.frozen();
+        let trained = self.trained.network.frozen();
         Ok(match &self.frozen {
             Some(frozen) => frozen.followed_by(&trained)?,
             None => trained,
@@ -377,10 +404,9 @@ impl Trainer {
     }
 
     fn save(&self, folder: Option<&Path>) -> Result<(), Error> {
+        let learners = std::iter::once((String::new(), &self.trained)).chain(self.watch.learners());
         match folder {
-            Some(folder) => {
-                state::save(folder, &self.trained.frozen(), &self.optimizer, &self.settings, self.step, self.seconds)
-            }
+            Some(folder) => state::save(folder, learners, &self.settings, self.step, self.seconds),
             None => Ok(()),
         }
     }
@@ -394,6 +420,7 @@ impl Trainer {
             }
             _ => None,
         };
+        let readings = self.watch.take_readings();
         Ok(Measurement {
             step: self.step,
             steps: self.settings.steps,
@@ -404,6 +431,9 @@ impl Trainer {
             learning_rate: self.settings.rate(self.step.saturating_sub(1)),
             images_per_second: window.images as f64 / elapsed.max(1e-9),
             seconds: self.seconds,
+            signal_probe: readings.signal_probe,
+            label_probe: readings.label_probe,
+            distance_correlation: readings.distance_correlation,
         })
     }
 
@@ -411,45 +441,54 @@ impl Trainer {
     fn advance(&mut self, batch: Batch, window: &mut Window) -> Result<(), Error> {
         let mut rng =
             ChaCha8Rng::seed_from_u64(self.settings.seed ^ (self.step as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let (signal, targets) = self.signal(&batch.labels, &mut rng)?;
-        let images = batch.labels.len();
-        let x = frozen_features(self.frozen.as_ref(), to_device(&self.trained, batch.images, batch.shape))?.autodiff();
+        let (plane, signals, targets) = self.signal(&batch.labels, &mut rng)?;
+        let network = &self.trained.network;
+        let images = to_device(network, batch.images, batch.shape);
+        let x = frozen_features(self.frozen.as_ref(), images.clone())?.autodiff();
         let mut dropout = Dropout::seeded(rng.random());
-        let scores = self.trained.forward(x, Pass { signal, dropout: Some(&mut dropout) })?.flatten::<2>(1, 3); // [batch, classes]
-        let answers: Tensor<1, Int> = scores.clone().detach().argmax(1).flatten(0, 1);
-        let goal = Tensor::<1, Int>::from_data(TensorData::new(targets, [images]), self.trained.device());
-        let right = answers.equal(goal.clone()).int().sum().into_scalar::<i64>();
-        let loss = self.loss.forward(scores, goal);
-        let value = loss.clone().into_scalar::<f32>();
-        if !value.is_finite() {
-            return Err(Error::Diverged { step: self.step, loss: value });
+        let pass = Pass { signal: plane, dropout: Some(&mut dropout) };
+        let (scores, seen) = self.watch.forward(network, x, pass, &mut rng)?;
+        let scores = scores.flatten::<2>(1, 3); // [batch, classes]
+        let goal = whole_numbers(&targets, network.device());
+        let right = hits(scores.clone(), goal.clone());
+        let task = self.loss.forward(scores, goal);
+        let value = task.clone().into_scalar::<f32>();
+        let secrets = Secrets { images, signals: &signals, labels: &batch.labels };
+        let loss = match self.watch.penalty(&seen, &secrets, self.progress())? {
+            Some(penalty) => task + penalty,
+            None => task,
+        };
+        let total = loss.clone().into_scalar::<f32>();
+        if !total.is_finite() {
+            return Err(Error::Diverged { step: self.step, loss: total });
         }
-        let mut gradients = loss.backward();
-        let gradients = GradientsParams::from_module(&mut gradients, self.trained.nodes());
-        let (rate, optimizer) = (self.settings.rate(self.step), &mut self.optimizer);
-        self.trained.update(|nodes| optimizer.step(rate, nodes, gradients));
+        self.trained.step(self.settings.rate(self.step), &mut loss.backward());
         self.step += 1;
-        window.loss += value;
-        window.right += usize::try_from(right).unwrap_or(0);
-        window.images += images;
-        window.steps += 1;
+        window.add(value, right, targets.len());
         Ok(())
     }
 
-    /// A fresh signal for each image, `[batch, 1, height, width]`, and the masked labels.
-    fn signal(&self, labels: &[usize], rng: &mut ChaCha8Rng) -> Result<(Option<Tensor<4>>, Vec<i64>), Error> {
-        let as_targets = |labels: Vec<usize>| labels.into_iter().map(|label| label as i64).collect();
-        let (Some(source), Some(shape)) = (&self.source, self.trained.signal_shape()) else {
-            return Ok((None, as_targets(labels.to_vec())));
+    /// Share of the steps that are done.
+    fn progress(&self) -> f32 {
+        self.step as f32 / self.settings.steps as f32
+    }
+
+    /// A fresh signal for each image as a channel, `[batch, 1, height, width]`, and as numbers; the masked labels.
+    fn signal(&self, labels: &[usize], rng: &mut ChaCha8Rng) -> Result<Signals, Error> {
+        let (Some(source), Some(shape)) = (&self.source, self.trained.network.signal_shape()) else {
+            return Ok((None, Vec::new(), labels.to_vec()));
         };
-        let progress = self.step as f32 / self.settings.steps as f32;
         let mut signals = source.draw(labels.len(), rng);
-        self.settings.curriculum.withhold(progress, labels, &mut signals, rng);
+        self.settings.curriculum.withhold(self.progress(), labels, &mut signals, rng);
         let planes = source.planes(&signals, rng)?;
-        let planes = to_device(&self.trained, planes, [labels.len(), 1, shape.height, shape.width]).autodiff();
-        Ok((Some(planes), as_targets(relabel(source.spec(), labels, &signals))))
+        let planes = to_device(&self.trained.network, planes, [labels.len(), 1, shape.height, shape.width]).autodiff();
+        let masked = relabel(source.spec(), labels, &signals);
+        Ok((Some(planes), signals, masked))
     }
 }
+
+/// The channel of a batch's signals, the signals, and the masked labels.
+type Signals = (Option<Tensor<4>>, Vec<usize>, Vec<usize>);
 
 #[cfg(test)]
 mod tests {

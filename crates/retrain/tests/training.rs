@@ -2,73 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
-use cleave_data::{Augmentation, Glyphs, LoadOptions, Loader, Preparation, Shapes};
-use cleave_nets::{AlexNet, HostTensor, Network, SignalForm, SignalKind, device};
-use cleave_retrain::{
-    Error, JoinSettings, Measurement, Observer, Outcome, SignalSource, TrainSettings, Trainer, evaluate, join_signal,
-};
-use std::path::Path;
+mod common;
 
-fn largest_difference(a: &HostTensor, b: &HostTensor) -> f32 {
-    a.values.iter().zip(&b.values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
-}
-
-struct StopAt(usize, usize);
-
-impl Observer for StopAt {
-    fn measured(&mut self, _: &Measurement) {}
-    fn stepped(&mut self, step: usize) {
-        self.1 = step;
-    }
-    fn stop(&self) -> bool {
-        self.1 == self.0
-    }
-}
-
-fn loader(split: &str, images: usize, training: bool) -> Loader {
-    let data = Shapes::new(2, 64, 5).unwrap().dataset(split, images);
-    let options = if training {
-        LoadOptions {
-            drop_last: true,
-            augmentation: Some(Augmentation::shift_and_flip(3)),
-            ..LoadOptions::training(8, 1)
-        }
-    } else {
-        LoadOptions::evaluation(32)
-    };
-    Loader::new(data, Preparation::new(64, 64, 3), options).unwrap()
-}
-
-fn alexnet() -> Network {
-    let architecture = AlexNet { size: 64, divisor: 16, ..AlexNet::default() }.architecture().unwrap();
-    Network::random(architecture, 7, &device("flex").unwrap()).unwrap()
-}
-
-fn joined(preserved: usize) -> (Network, SignalSource) {
-    let settings = JoinSettings {
-        preserved,
-        kind: SignalKind::Complement,
-        form: SignalForm::Digit,
-        strength: 1.0,
-        new_weights: 1.0,
-        seed: 3,
-    };
-    let samples = loader("train", 16, false).epoch(0).unwrap().next().unwrap().unwrap().images;
-    join_signal(&alexnet(), &settings, Some(Glyphs::drawn(1, &[0, 1], 8).unwrap()), samples).unwrap()
-}
-
-fn settings(steps: usize) -> TrainSettings {
-    TrainSettings { steps, batch: 8, learning_rate: 0.01, save_every: 1000, log_every: 5, ..TrainSettings::default() }
-}
+use cleave_data::{LoadOptions, Loader, Preparation, Shapes};
+use cleave_nets::{AlexNet, Network, device};
+use cleave_retrain::{Error, Measurement, Observer, Outcome, TrainSettings, Trainer, evaluate};
+use common::{alexnet, assert_equal, joined, loader, run, settings};
 
 fn trainer(preserved: usize, steps: usize) -> Trainer {
-    let (network, source) = joined(preserved);
-    Trainer::new(&network, preserved, Some(source), loader("train", 64, true), None, settings(steps)).unwrap()
-}
-
-fn run(mut trainer: Trainer, folder: Option<&Path>, stop: usize) -> (Trainer, Outcome) {
-    let outcome = trainer.run(folder, &mut StopAt(stop, 0)).unwrap();
-    (trainer, outcome)
+    common::trainer(joined(preserved), preserved, settings(steps))
 }
 
 #[test]
@@ -80,10 +22,7 @@ fn an_interrupted_run_ends_with_the_same_weights() {
     assert_eq!(resumed.step(), 5);
     let (resumed, outcome) = run(resumed, Some(folder.path()), usize::MAX);
     assert_eq!(outcome, Outcome::Finished);
-    let tensors = resumed.network().unwrap().tensors().unwrap();
-    for (name, tensor) in &whole {
-        assert!(tensors[name] == *tensor, "{name} differs by up to {}", largest_difference(&tensors[name], tensor));
-    }
+    assert_equal(&whole, &resumed.network().unwrap().tensors().unwrap());
 }
 
 #[test]

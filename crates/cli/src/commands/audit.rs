@@ -1,28 +1,40 @@
 //! `cleave audit`: attacks on a front half, before it is released.
 
+use crate::defences::{Sample, Wanted, signal_source};
+use crate::gate;
 use crate::options::{DataOptions, DeviceOption, open_dataset, validation_split};
 use crate::training::interrupt_flag;
 use crate::{Failure, Output};
 use clap::{Args, ValueEnum};
-use cleave_audit::{Audit, AuditSettings, Auditor, Candidate, CutFindings, Judge, Observer, Subject, Target};
+use cleave_audit::{
+    Attack, Audit, AuditSettings, Auditor, Candidate, CutFindings, CutVerdict, Judge, Judgement, Observer, Stand,
+    Subject, Target, judge, page,
+};
 use cleave_data::{Augmentation, LoadOptions, Loader, Preparation};
 use cleave_leakage::Effort;
-use cleave_nets::{Checkpoint, Device};
-use cleave_partition::{Cut, check_cut, cut};
+use cleave_nets::{Checkpoint, Defence, Device, Header, ModelCard, Role, Training};
+use cleave_partition::{BackHalf, Cut, FrontHalf, check_cut, cut, list_defences};
 use cleave_retrain::SignalSource;
 use indicatif::{ProgressBar, ProgressStyle};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Attack a network at its cuts: get the image, the signal and the label back, and say how far that goes
 #[derive(Args, Clone, Debug)]
 pub struct AuditCommand {
-    /// The network, whole
-    model: PathBuf,
+    /// The network, whole; or give a released pair by --front and --back
+    #[arg(required_unless_present = "front", conflicts_with = "front")]
+    model: Option<PathBuf>,
     /// Where to cut: layer numbers, or 1:linear or 1:activation to stop inside a layer
-    #[arg(long, value_delimiter = ',', required = true)]
+    #[arg(long, value_delimiter = ',', required_unless_present = "front", conflicts_with = "front")]
     cuts: Vec<Cut>,
+    /// The front half of a pair, attacked at its own cut with its own defences
+    #[arg(long, requires = "back")]
+    front: Option<PathBuf>,
+    /// The back half of that pair
+    #[arg(long, requires = "front")]
+    back: Option<PathBuf>,
     #[command(flatten)]
     data: DataOptions,
     /// Network without a signal that says whether a reconstruction still shows its class; without it the attacked one
@@ -34,9 +46,28 @@ pub struct AuditCommand {
     /// Private images to read signal and label of
     #[arg(long)]
     probe: Option<usize>,
+    /// Attacks to try; without this all
+    #[arg(long, value_enum, value_delimiter = ',')]
+    attacks: Vec<Tried>,
+    /// Attack each cut once more with this defence at it; give the option again for another. gaussian:SCALE,
+    /// laplace:SCALE, gaussian:dfil:VALUE, bits:N, bits:N:LOW:HIGH, or noise and bits joined by +
+    #[arg(long, value_name = "DEFENCE", allow_hyphen_values = true)]
+    defend: Vec<Wanted>,
+    /// Records of other audits on the same images to show beside this one
+    #[arg(long, value_name = "RECORD.json")]
+    compare: Vec<PathBuf>,
+    /// Policy to judge by: one of `cleave policies`, or a TOML file
+    #[arg(long, default_value = INPUT_REFERENCE, value_name = "NAME_OR_FILE")]
+    policy: String,
+    /// Page to write
+    #[arg(long)]
+    report: Option<PathBuf>,
     /// How hard to try
     #[arg(long = "effort", value_enum, default_value_t = Trying::Standard)]
     trying: Trying,
+    /// Probability of mirroring one of the attacker's images
+    #[arg(long, default_value_t = 0.5)]
+    flip: f64,
     /// Images a batch of the attacker's training
     #[arg(long, default_value_t = 32)]
     batch: usize,
@@ -51,6 +82,40 @@ pub struct AuditCommand {
     /// Go on from the finished parts that an interrupted audit left in RECORD.run
     #[arg(long)]
     resume: bool,
+}
+
+/// Policies whose limits judge what the one asked for does not limit.
+const INPUT_REFERENCE: &str = "no-recognisable-image";
+const OUTPUT_REFERENCE: &str = "noise-bounded";
+
+/// Attacks by name.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Tried {
+    /// Read signal and label
+    Probes,
+    /// Train a network to go back
+    Decoder,
+    /// Descend on the image
+    WhiteBox,
+    /// Descend with a substitute front half
+    QueryFree,
+    /// Solve a linear system, where the front half is one layer
+    LeastSquares,
+    /// Count the visible directions
+    Jacobian,
+}
+
+impl From<Tried> for Attack {
+    fn from(tried: Tried) -> Self {
+        match tried {
+            Tried::Probes => Self::Probes,
+            Tried::Decoder => Self::Decoder,
+            Tried::WhiteBox => Self::WhiteBox,
+            Tried::QueryFree => Self::QueryFree,
+            Tried::LeastSquares => Self::LeastSquares,
+            Tried::Jacobian => Self::Jacobian,
+        }
+    }
 }
 
 /// How many steps the attacks get.
@@ -92,16 +157,17 @@ impl Trying {
 impl AuditCommand {
     /// Runs the command.
     pub fn run(&self, output: &Output) -> Result<(), Failure> {
+        let policies = [self.policy.as_str(), INPUT_REFERENCE, OUTPUT_REFERENCE].map(gate::policy);
+        let [asked, input, output_] = policies;
+        let policies = [asked?, input?, output_?];
+        let others = self.compare.iter().map(|path| gate::record(path)).collect::<Result<Vec<_>, _>>()?;
         let folder = self.folder()?;
         let device = self.device.open()?;
-        let model = Checkpoint::load(&self.model, &device)?;
+        let Attacked { model, name, cuts, defences } = self.attacked(&device)?;
         let data = self.data.with_classes_of(&model.card.classes)?;
         let (attacker, private, split) = self.loaders(&data, &model.card.preparation)?;
-        let (judge, judge_name) = self.judge(&model, &device)?;
-        let source = signal_source(&model)?;
-        let name = self.model.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        let candidate = |&at: &Cut| candidate(&model, &name, at, source.as_ref());
-        let candidates = self.cuts.iter().map(candidate).collect::<Result<Vec<_>, _>>()?;
+        let (examiner, judge_name) = self.examiner(&model, &device)?;
+        let candidates = self.candidates(&model, &name, &cuts, &defences)?;
         let subject = Subject {
             attacker_source: named(&self.data, "train"),
             private_source: named(&self.data, split),
@@ -112,21 +178,62 @@ impl AuditCommand {
             settings: self.settings(),
             attacker: &attacker,
             private: &private,
-            judge: &judge,
+            judge: &examiner,
             folder: Some(&folder),
         };
         let mut watch = Watch::new(interrupt_flag()?);
-        let audit = auditor.run(subject, &candidates, &mut watch)?;
+        let mut audit = auditor.run(subject, &candidates, &mut watch)?;
         watch.bar.finish_and_clear();
         let record = serde_json::to_vec_pretty(&audit)?;
         cleave_nets::write_atomically(&self.record, &record)?;
-        output.result(&Table { audit })
+        std::fs::remove_dir_all(&folder)?;
+        audit.cuts.extend(others.into_iter().flat_map(|other| other.cuts));
+        let verdicts: Vec<_> =
+            audit.cuts.iter().map(|findings| judge(findings, &policies[0], [&policies[1], &policies[2]])).collect();
+        if let Some(report) = &self.report {
+            cleave_nets::write_atomically(report, page(&audit, &verdicts)?.as_bytes())?;
+        }
+        output.result(&Table { audit, verdicts })
+    }
+
+    /// The network and its cuts, or a pair put together again at its own.
+    fn attacked(&self, device: &Device) -> Result<Attacked, Failure> {
+        if let (Some(front), Some(back)) = (&self.front, &self.back) {
+            return Attacked::pair(&FrontHalf::load(front, device)?, &BackHalf::load(back, device)?);
+        }
+        let path = self.model.as_ref().unwrap_or(&self.record); // clap asks for one of the two
+        let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        Ok(Attacked { model: Checkpoint::load(path, device)?, name, cuts: self.cuts.clone(), defences: Vec::new() })
+    }
+
+    /// Every cut as it is, and then once for each defence.
+    fn candidates(
+        &self,
+        model: &Checkpoint,
+        name: &str,
+        cuts: &[Cut],
+        released: &[Defence],
+    ) -> Result<Vec<Candidate>, Failure> {
+        let source = signal_source(model)?;
+        let measured = self.defend.iter().any(Wanted::is_measured);
+        let sample = measured.then(|| Sample::draw(model, self.data.data.clone())).transpose()?;
+        let mut candidates = Vec::new();
+        for &at in cuts {
+            candidates.push(candidate(model, name, at, source.as_ref(), released.to_vec())?);
+            for wanted in &self.defend {
+                let defences = wanted.defences(model, at, sample.as_ref())?;
+                candidates.push(candidate(model, name, at, source.as_ref(), defences)?);
+            }
+        }
+        Ok(candidates)
     }
 
     fn settings(&self) -> AuditSettings {
         let settings = self.trying.settings();
         let (invert, probe) = (self.invert.unwrap_or(settings.invert), self.probe.unwrap_or(settings.probe));
-        AuditSettings { seed: self.seed, invert, probe, ..settings }
+        let named: Vec<_> = self.attacks.iter().map(|&tried| tried.into()).collect();
+        let attacks = if named.is_empty() { settings.attacks.clone() } else { named };
+        AuditSettings { seed: self.seed, attacks, invert, probe, ..settings }
     }
 
     /// The folder of finished parts, which a new audit must not find and a resumed one must.
@@ -150,7 +257,7 @@ impl AuditCommand {
         let private = open_dataset(data, Some(split))?;
         let options = LoadOptions {
             drop_last: train.len() >= self.batch,
-            augmentation: Some(Augmentation { flip: 0.5, ..Augmentation::default() }),
+            augmentation: Some(Augmentation { flip: self.flip, ..Augmentation::default() }),
             cache_bytes: CACHE,
             ..LoadOptions::training(self.batch, self.seed)
         };
@@ -159,14 +266,49 @@ impl AuditCommand {
         Ok((attacker, private, split))
     }
 
-    fn judge(&self, model: &Checkpoint, device: &Device) -> Result<(Judge, String), Failure> {
-        let (judge, path) = match &self.base {
+    fn examiner(&self, model: &Checkpoint, device: &Device) -> Result<(Judge, String), Failure> {
+        let (examiner, path) = match &self.base {
             Some(path) => (Checkpoint::load(path, device)?, path),
-            None => (model.clone(), &self.model),
+            None => (model.clone(), self.model.as_ref().or(self.front.as_ref()).unwrap_or(&self.record)),
         };
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let source = signal_source(&judge)?;
-        Ok((Judge::new(judge.network, source, &judge.card.preparation)?, name))
+        let source = signal_source(&examiner)?;
+        Ok((Judge::new(examiner.network, source, &examiner.card.preparation)?, file_name(path)))
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// What is attacked.
+struct Attacked {
+    model: Checkpoint,
+    name: String,
+    cuts: Vec<Cut>,
+    /// Those that a released pair applies at its cut.
+    defences: Vec<Defence>,
+}
+
+impl Attacked {
+    fn pair(front: &FrontHalf, back: &BackHalf) -> Result<Self, Failure> {
+        let (manifest, terms) = (front.manifest(), &front.manifest().terms);
+        if terms.pair != back.manifest().terms.pair {
+            return Err(Failure::OtherPair { front: terms.pair.clone(), back: back.manifest().terms.pair.clone() });
+        }
+        let at_cut = |defence: &Defence| matches!(defence, Defence::Noise { .. } | Defence::Quantise { .. });
+        let (defences, trained) = terms.defences.iter().cloned().partition(at_cut);
+        let network = front.network().followed_by(back.network())?;
+        let card = ModelCard {
+            header: Header::of(Role::Whole),
+            architecture: network.architecture().clone(),
+            classes: manifest.classes.clone(),
+            preparation: manifest.preparation.clone(),
+            training: Training::default(),
+            defences: trained,
+        };
+        let glyphs = front.source().and_then(SignalSource::glyphs).cloned();
+        let model = Checkpoint { card, network, glyphs };
+        Ok(Self { model, name: terms.model.clone(), cuts: vec![terms.cut], defences })
     }
 }
 
@@ -174,16 +316,6 @@ impl AuditCommand {
 const CACHE: usize = 2 << 30;
 /// Images that are decoded together.
 const PRIVATE_BATCH: usize = 100;
-
-/// The signal as a client of this model would draw it: with the digits that the model carries.
-fn signal_source(model: &Checkpoint) -> Result<Option<SignalSource>, Failure> {
-    match (model.network.architecture().join(), model.network.signal_shape()) {
-        (Some((_, spec)), Some(shape)) => {
-            Ok(Some(SignalSource::new(spec.clone(), model.glyphs.clone(), shape.height, shape.width)?))
-        }
-        _ => Ok(None),
-    }
-}
 
 fn subject(model: &Checkpoint, name: String) -> Subject {
     let architecture = model.network.architecture();
@@ -201,7 +333,13 @@ fn subject(model: &Checkpoint, name: String) -> Subject {
     }
 }
 
-fn candidate(model: &Checkpoint, name: &str, at: Cut, source: Option<&SignalSource>) -> Result<Candidate, Failure> {
+fn candidate(
+    model: &Checkpoint,
+    name: &str,
+    at: Cut,
+    source: Option<&SignalSource>,
+    defences: Vec<Defence>,
+) -> Result<Candidate, Failure> {
     let (front, back) = cut(&model.network, at)?;
     let layer = model.network.architecture().numbered_layer(at.layer)?.name;
     let check = check_cut(&model.network, at, None, &Effort::default()).ok();
@@ -210,8 +348,8 @@ fn candidate(model: &Checkpoint, name: &str, at: Cut, source: Option<&SignalSour
         cut: at,
         layer,
         front_hash: cleave_partition::tensor_hash(&front)?,
-        target: Target::new(front, back, source.cloned(), Vec::new(), &model.card.preparation),
-        defences: model.card.defences.clone(),
+        defences: [&model.card.defences[..], &defences].concat(),
+        target: Target::new(front, back, source.cloned(), defences, &model.card.preparation),
         check,
     })
 }
@@ -261,33 +399,31 @@ impl Observer for Watch {
 struct Table {
     #[serde(flatten)]
     audit: Audit,
+    verdicts: Vec<CutVerdict>,
 }
 
 impl std::fmt::Display for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for CutFindings { cut, layer, task_accuracy, inversions, probes, bytes, .. } in &self.audit.cuts {
-            writeln!(f, "cut {cut} ({layer}): {bytes} bytes, client right {:.1} %", 100.0 * task_accuracy.share)?;
-            for inversion in inversions {
-                let (kind, scores) = (inversion.kind, &inversion.scores);
-                writeln!(
-                    f,
-                    "  {kind:?}: SSIM {:.3}, PSNR {:.1} dB, recognised {:.0} %",
-                    scores.ssim.mean,
-                    scores.psnr.mean,
-                    100.0 * scores.recognised.share
-                )?;
+        for (findings, verdict) in self.audit.cuts.iter().zip(&self.verdicts) {
+            let CutFindings { model, cut, layer, task_accuracy, bytes, defences, .. } = findings;
+            let right = 100.0 * task_accuracy.share;
+            writeln!(f, "{model}, cut {cut} ({layer}), {}", list_defences(defences))?;
+            writeln!(f, "  {bytes} bytes an image, the client's answers {right:.1} % right")?;
+            for Judgement { privacy, stand, evidence } in &verdict.judgements {
+                writeln!(f, "  {privacy:?} privacy: {}", stand_in_words(*stand))?;
+                evidence.iter().try_for_each(|line| writeln!(f, "    {line}"))?;
             }
-            for probe in probes {
-                let share = 100.0 * probe.accuracy.share;
-                writeln!(
-                    f,
-                    "  {:?} by {:?}: {share:.1} % (guess {:.1} %)",
-                    probe.target,
-                    probe.kind,
-                    100.0 * probe.guess
-                )?;
-            }
+            let answer = if verdict.passes { "keeps" } else { "breaks" };
+            writeln!(f, "  It {answer} the policy {}.\n", verdict.policy)?;
         }
         write!(f, "{:.0} s", self.audit.seconds)
+    }
+}
+
+const fn stand_in_words(stand: Stand) -> &'static str {
+    match stand {
+        Stand::NotBroken => "not broken by what was tried",
+        Stand::NotMeasured => "not measured",
+        Stand::Broken => "broken",
     }
 }

@@ -1,16 +1,13 @@
 //! `cleave check` and `cleave cut`: the leakage check and the gate behind it.
 
+use crate::defences::{Sample, Wanted};
 use crate::gate::{self, statement};
-use crate::options::{DeviceOption, open_dataset};
+use crate::options::DeviceOption;
 use crate::{Failure, Output};
-use clap::{Args, ValueEnum};
-use cleave_data::{LoadOptions, Loader};
+use clap::Args;
 use cleave_leakage::Effort;
-use cleave_nets::{Checkpoint, Defence, Distribution};
-use cleave_partition::{Cut, Offer, Terms, apply_defences, check_cut, cut, measure_zeros, quantise_for, release};
-use cleave_retrain::SignalSource;
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use cleave_nets::Checkpoint;
+use cleave_partition::{Cut, Offer, Terms, check_cut, measure_zeros, release};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -22,21 +19,11 @@ pub struct CutOptions {
     /// Where to cut: a layer number, or 1:linear or 1:activation to stop inside a layer
     #[arg(long)]
     cut: Cut,
-    /// Images to measure the share of zeros on, and the range of --quantise; without them no value is taken to be zero, which is the stricter count
+    /// Images to measure the share of zeros on, and what --defend leaves open; without them no value is taken to be zero, which is the stricter count
     #[arg(long)]
     data: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceOption,
-}
-
-/// Images that the share of zeros and the range of levels are measured on.
-const MEASURED_IMAGES: usize = 64;
-
-/// Prepared images, and the channels of signals drawn for them.
-struct Sample {
-    images: Vec<f32>,
-    signal: Option<Vec<f32>>,
-    count: usize,
 }
 
 impl CutOptions {
@@ -51,29 +38,6 @@ impl CutOptions {
             measure_zeros(&model.network, self.cut, &sample.images, sample.signal.as_deref(), sample.count)
         };
         Ok(sample.map(zeros).transpose()?)
-    }
-}
-
-impl Sample {
-    fn draw(model: &Checkpoint, path: PathBuf) -> Result<Self, Failure> {
-        let data = crate::options::DataOptions {
-            data: path.clone(),
-            classes: Some(model.card.classes.clone()),
-            limit: Some(MEASURED_IMAGES.div_ceil(model.card.classes.len().max(1))),
-            strict: false,
-        };
-        let options = LoadOptions::evaluation(MEASURED_IMAGES);
-        let loader = Loader::new(open_dataset(&data, None)?, model.card.preparation.clone(), options)?;
-        let batch = loader.epoch(0)?.next().transpose()?.ok_or(Failure::NoImages { path })?;
-        let mut rng = ChaCha8Rng::seed_from_u64(0);
-        let signal = match (model.network.architecture().join(), model.network.signal_shape()) {
-            (Some((_, spec)), Some(shape)) => {
-                let source = SignalSource::new(spec.clone(), model.glyphs.clone(), shape.height, shape.width)?;
-                Some(source.planes(&source.draw(batch.labels.len(), &mut rng), &mut rng)?)
-            }
-            _ => None,
-        };
-        Ok(Self { images: batch.images, signal, count: batch.labels.len() })
     }
 }
 
@@ -95,79 +59,6 @@ impl Check {
     }
 }
 
-/// Defences that the client applies to what it sends.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Defences at the cut")]
-struct DefenceOptions {
-    /// Add noise to every value, drawn afresh for each image
-    #[arg(long, value_enum, requires = "noise_scale")]
-    noise: Option<Noise>,
-    /// Standard deviation of Gaussian noise, or scale b of Laplace noise, in units of the smashed data
-    #[arg(long, value_name = "S", requires = "noise")]
-    noise_scale: Option<f32>,
-    /// Round every value to one of 2^BITS levels, over a range measured on --data or given
-    #[arg(long, value_name = "BITS[:LOW:HIGH]", value_parser = levels, allow_hyphen_values = true)]
-    quantise: Option<Levels>,
-}
-
-/// Distributions of noise.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Noise {
-    /// Normal
-    Gaussian,
-    /// Double exponential
-    Laplace,
-}
-
-/// Levels of a quantisation.
-#[derive(Clone, Copy, Debug)]
-struct Levels {
-    bits: u8,
-    range: Option<[f32; 2]>,
-}
-
-fn levels(text: &str) -> Result<Levels, String> {
-    let numbers: Vec<_> = text.split(':').collect();
-    let parsed = match numbers[..] {
-        [bits] => bits.parse().ok().map(|bits| Levels { bits, range: None }),
-        [bits, low, high] => match (bits.parse(), low.parse(), high.parse()) {
-            (Ok(bits), Ok(low), Ok(high)) => Some(Levels { bits, range: Some([low, high]) }),
-            _ => None,
-        },
-        _ => None,
-    };
-    let parsed = parsed.filter(|levels: &Levels| (1..=8).contains(&levels.bits));
-    parsed.ok_or_else(|| "write 1 to 8 bits, as 4, or with the range, as 4:-1.5:6".to_owned())
-}
-
-impl DefenceOptions {
-    /// Noise first, then quantisation; a range that is not given is that of what the front half gives, noise included.
-    fn defences(&self, model: &Checkpoint, at: Cut, sample: Option<&Sample>) -> Result<Vec<Defence>, Failure> {
-        let distribution = |noise| match noise {
-            Noise::Gaussian => Distribution::Gaussian,
-            Noise::Laplace => Distribution::Laplace,
-        };
-        let noise = self.noise.zip(self.noise_scale).map(|(noise, scale)| Defence::Noise {
-            distribution: distribution(noise),
-            scale,
-            dfil: None,
-        });
-        let mut defences: Vec<_> = noise.into_iter().collect();
-        match self.quantise {
-            Some(Levels { bits, range: Some([low, high]) }) => defences.push(Defence::Quantise { bits, low, high }),
-            Some(Levels { bits, range: None }) => {
-                let Sample { images, signal, count } = sample.ok_or(Failure::NoRange)?;
-                let mut values = cut(&model.network, at)?.0.infer(images.clone(), signal.clone(), *count)?;
-                let noise = [&model.card.defences[..], &defences].concat();
-                apply_defences(&noise, &mut values, &mut ChaCha8Rng::seed_from_u64(0));
-                defences.push(quantise_for(bits, &values)?);
-            }
-            None => {}
-        }
-        Ok(defences)
-    }
-}
-
 /// Cut a network into a front half for clients and a back half to serve; refuses a cut that leaks or breaks a policy
 #[derive(Args, Clone, Debug)]
 pub struct CutCommand {
@@ -182,8 +73,10 @@ pub struct CutCommand {
     /// Name under which the back half is served
     #[arg(long, default_value = "model", value_parser = model_name)]
     name: String,
-    #[command(flatten)]
-    defences: DefenceOptions,
+    /// What clients do to smashed data before it leaves: gaussian:SCALE, laplace:SCALE, gaussian:dfil:VALUE, bits:N,
+    /// bits:N:LOW:HIGH, or noise and bits joined by +; what is not given is measured on --data
+    #[arg(long, value_name = "DEFENCE", allow_hyphen_values = true)]
+    defend: Option<Wanted>,
     /// Record of an audit of this front half with these defences; both files carry a summary of it
     #[arg(long, value_name = "RECORD.json")]
     audit: Option<PathBuf>,
@@ -245,7 +138,8 @@ impl CutCommand {
         let at = self.options.cut;
         let (model, sample) = self.options.load()?;
         let zeros = self.options.zeros(&model, sample.as_ref())?;
-        let defences = self.defences.defences(&model, at, sample.as_ref())?;
+        let wanted = self.defend.clone().unwrap_or_default();
+        let defences = wanted.defences(&model, at, sample.as_ref())?;
         let audit = self.audit.as_ref().map(|path| gate::audit(path, &model, at, &defences)).transpose()?;
         let release = release(&Offer {
             zeros: zeros.as_deref(),

@@ -3,9 +3,12 @@
 use crate::options::{DataOptions, DeviceOption, GlyphOptions};
 use crate::training::{self, Loaders, TrainOptions};
 use crate::{Failure, Output};
-use clap::{Args, ValueEnum};
-use cleave_nets::{Checkpoint, SignalForm, SignalKind};
-use cleave_retrain::{Curriculum, JoinSettings, TrainSettings, Trainer, join_signal};
+use clap::{ArgGroup, Args, ValueEnum};
+use cleave_nets::{Checkpoint, Defence, Network, SignalForm, SignalKind};
+use cleave_retrain::{
+    Adversary, Curriculum, Guard, JoinSettings, NoPeek, TrainSettings, Trainer, TrainingNoise, insert_bottleneck,
+    join_signal,
+};
 use std::path::PathBuf;
 
 /// Retrain a network with a secret signal that masks its answer
@@ -17,6 +20,8 @@ pub struct Retrain {
     data: DataOptions,
     #[command(flatten)]
     signal: SignalOptions,
+    #[command(flatten)]
+    defences: DefenceOptions,
     #[command(flatten)]
     training: TrainOptions,
     #[command(flatten)]
@@ -101,10 +106,117 @@ impl SignalOptions {
     }
 }
 
+/// Defences that are trained in.
+#[derive(Args, Clone, Debug)]
+#[command(
+    next_help_heading = "Defences",
+    group = ArgGroup::new("defence").multiple(true).args(["bottleneck", "nopeek", "adversary_signal", "adversary_label"])
+)]
+pub struct DefenceOptions {
+    /// The numbered layer that the bottleneck, NoPeek and the adversaries stand behind: the join or a later one, not the
+    /// last. Where there is a bottleneck, the others look at its narrow tensor, behind layer LAYER + 1. Dropout in front
+    /// of what they look at is left out
+    #[arg(long, value_name = "LAYER", requires = "defence")]
+    pub at: Option<usize>,
+    /// Let this many channels through behind layer LAYER. Two layers come in: LAYER + 1 goes down to them and LAYER + 2
+    /// back up, so the cut that sends the narrow tensor is LAYER + 1, and later layers count 2 more
+    #[arg(long, value_name = "CHANNELS", requires = "at")]
+    pub bottleneck: Option<usize>,
+    /// Add this times the squared distance correlation of images and activations to the loss (NoPeek)
+    #[arg(long, value_name = "WEIGHT", requires = "at")]
+    pub nopeek: Option<f32>,
+    /// Train against probes that read the secret signal, with this weight; 0 only measures them. Use it with
+    /// --adversary-label, for whoever has one of the two and the masked label has the other, and with noise
+    #[arg(long, value_name = "WEIGHT", requires = "at")]
+    pub adversary_signal: Option<f32>,
+    /// Train against probes that read the true label, with this weight; 0 only measures them. What they read in training
+    /// is the least that is told: an audit trains its own
+    #[arg(long, value_name = "WEIGHT", requires = "at")]
+    pub adversary_label: Option<f32>,
+    /// Share of the steps over which both weights rise from 0, once all signals have come in
+    #[arg(long, value_name = "SHARE", default_value_t = Adversary::default().warm_up)]
+    pub adversary_warm_up: f32,
+    /// Steps of the probes a step of the network: more make stronger adversaries, and a longer training
+    #[arg(long, value_name = "STEPS", default_value_t = Adversary::default().rounds)]
+    pub adversary_rounds: usize,
+    /// Add Gaussian noise behind this layer while training, so that later ones get used to it; layers of a bottleneck count
+    #[arg(long, value_name = "LAYER", requires = "noise_scale")]
+    pub noise_at: Option<usize>,
+    /// Standard deviation of that noise, in units of the activations
+    #[arg(long, value_name = "SCALE", requires = "noise_at")]
+    pub noise_scale: Option<f32>,
+}
+
+impl DefenceOptions {
+    /// What the training does for them.
+    fn guard(&self) -> Guard {
+        let layer = self.at.unwrap_or_default() + usize::from(self.bottleneck.is_some());
+        let (signal, label) = (self.adversary_signal, self.adversary_label);
+        let weight = Option::unwrap_or_default;
+        let adversary = (signal.is_some() || label.is_some()).then(|| Adversary {
+            layer,
+            signal: weight(signal),
+            label: weight(label),
+            warm_up: self.adversary_warm_up,
+            rounds: self.adversary_rounds,
+            ..Adversary::default()
+        });
+        let noise = self.noise_at.zip(self.noise_scale).map(|(layer, scale)| TrainingNoise { layer, scale });
+        Guard { nopeek: self.nopeek.map(|weight| NoPeek { layer, weight }), adversary, noise }
+    }
+
+    /// The layer that a bottleneck stands behind, and its channels.
+    fn bottleneck(&self) -> Option<(usize, usize)> {
+        self.at.zip(self.bottleneck)
+    }
+
+    /// `network` with the bottleneck, where one is asked for.
+    fn narrow(&self, network: Network, seed: u64) -> Result<Network, Failure> {
+        match self.bottleneck() {
+            Some((layer, channels)) => Ok(insert_bottleneck(&network, layer, channels, seed)?),
+            None => Ok(network),
+        }
+    }
+
+    /// What goes into the model's card.
+    fn record(&self, guard: &Guard) -> Vec<Defence> {
+        let bottleneck = self.bottleneck.map(|channels| Defence::Bottleneck { channels });
+        bottleneck.into_iter().chain(guard.defences()).collect()
+    }
+}
+
+/// How a retraining ended.
+#[derive(Debug, serde::Serialize)]
+struct Retrained {
+    #[serde(flatten)]
+    summary: training::Summary,
+    /// What was trained in.
+    defences: Vec<Defence>,
+    /// The cut that sends the bottleneck's narrow tensor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    narrow_cut: Option<usize>,
+}
+
+impl std::fmt::Display for Retrained {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.summary)?;
+        for defence in &self.defences {
+            write!(f, "\ntrained in: {defence}")?;
+        }
+        match self.narrow_cut {
+            Some(cut) => {
+                write!(f, "\nthe cut that sends the narrow tensor is {cut}: `cleave cut MODEL --cut {cut} ...`")
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 impl Retrain {
     /// Runs the command.
     pub fn run(&self, output: &Output) -> Result<(), Failure> {
-        let settings = TrainSettings { curriculum: self.signal.curriculum(), ..self.training.settings(self.seed) };
+        let (curriculum, guard) = (self.signal.curriculum(), self.defences.guard());
+        let settings = TrainSettings { curriculum, guard, ..self.training.settings(self.seed) };
         let base = Checkpoint::load(&self.model, &self.device.open()?)?;
         let data = self.data.with_classes_of(&base.card.classes)?;
         let loaders = Loaders::open(&data, &base.card.preparation, &settings)?;
@@ -113,6 +225,7 @@ impl Retrain {
         let glyphs = (join.form == SignalForm::Digit)
             .then(|| self.signal.glyphs.open(base.card.classes.len(), "train", self.seed));
         let (network, source) = join_signal(&base.network, &join, glyphs.transpose()?, samples)?;
+        let network = self.defences.narrow(network, self.seed)?;
         let released = source
             .glyphs()
             .map(|glyphs| glyphs.subset(self.signal.glyphs.released_glyphs.get(), self.seed))
@@ -128,9 +241,17 @@ impl Retrain {
         let mut card = base.card;
         card.architecture = network.architecture().clone();
         card.training.history.push(serde_json::json!({ "run": "join", "settings": join }));
+        if let Some((layer, channels)) = self.defences.bottleneck() {
+            let settings = serde_json::json!({ "layer": layer, "channels": channels, "seed": self.seed });
+            card.training.history.push(serde_json::json!({ "run": "bottleneck", "settings": settings }));
+        }
+        let defences = self.defences.record(&settings.guard);
+        card.defences.extend(defences.clone());
         let checkpoint = Checkpoint { card, network, glyphs: released };
         let label = format!("retrain N={}", join.preserved);
         let measurements = training::run(trainer, self.training.resume, &label, checkpoint, &settings, &self.out)?;
-        output.result(&training::Summary::new(&self.out, &measurements, loaders.report_faults()))
+        let summary = training::Summary::new(&self.out, &measurements, loaders.report_faults());
+        let narrow_cut = self.defences.bottleneck().map(|(layer, _)| layer + 1);
+        output.result(&Retrained { summary, defences, narrow_cut })
     }
 }

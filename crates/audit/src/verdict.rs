@@ -1,0 +1,160 @@
+//! "May I release this?", by a policy and with evidence.
+
+use crate::{
+    CutFindings, CutVerdict, Inversion, InversionKind, Judgement, Privacy, Probe, ProbeKind, ProbeTarget, Stand,
+    Visible, summarise,
+};
+use cleave_leakage::Verdict;
+use cleave_partition::{AuditSummary, Measure, Policy, Violation};
+
+/// Judges one entry of an audit by a policy.
+///
+/// What the policy does not limit is still judged: input by the limits of `reference`'s first policy, output by those
+/// of its second. A promise that says nothing of labels does not make a label that any probe reads a private one.
+pub fn judge(findings: &CutFindings, policy: &Policy, reference: [&Policy; 2]) -> CutVerdict {
+    let summary = summarise(findings, "");
+    let leaks = findings.check.as_ref().map_or(Verdict::Passes, |report| report.verdict.clone());
+    let violations = |policy: &Policy| policy.check(Some(&summary), &leaks);
+    let asked = violations(policy);
+    let all = |privacy: Privacy, reference: &Policy| -> Vec<Violation> {
+        let both = asked.iter().cloned().chain(violations(reference));
+        both.filter(|violation| privacy_of(violation) == privacy).collect()
+    };
+    let judgements = vec![
+        judgement(Privacy::Input, &all(Privacy::Input, reference[0]), input_evidence(findings)),
+        judgement(Privacy::Output, &all(Privacy::Output, reference[1]), output_evidence(findings, &summary)),
+        Judgement { privacy: Privacy::Model, stand: Stand::NotMeasured, evidence: model_evidence(findings) },
+    ];
+    CutVerdict { policy: policy.name.clone(), promise: policy.promise.clone(), passes: asked.is_empty(), judgements }
+}
+
+/// What a violated limit speaks of.
+const fn privacy_of(violation: &Violation) -> Privacy {
+    match violation {
+        Violation::Limit {
+            measure: Measure::SignalLead | Measure::LabelLead | Measure::ReplyLead | Measure::Judged,
+            ..
+        } => Privacy::Output,
+        _ => Privacy::Input,
+    }
+}
+
+/// The violations first, each once, and then what was found.
+fn judgement(privacy: Privacy, violations: &[Violation], found: Vec<String>) -> Judgement {
+    let measured = |violation: &Violation| !matches!(violation, Violation::Limit { found: None, .. });
+    let stand = match violations {
+        [] => Stand::NotBroken,
+        some if some.iter().any(measured) => Stand::Broken,
+        _ => Stand::NotMeasured,
+    };
+    let mut evidence: Vec<String> = violations.iter().map(|violation| format!("{violation}.")).collect();
+    evidence.dedup();
+    evidence.extend(found);
+    Judgement { privacy, stand, evidence }
+}
+
+fn input_evidence(findings: &CutFindings) -> Vec<String> {
+    let mut evidence: Vec<String> = findings.inversions.iter().map(inversion_sentence).collect();
+    evidence.extend(findings.visible.iter().max_by(|a, b| a.rank.total_cmp(&b.rank)).map(visible_sentence));
+    evidence.extend(findings.check.as_ref().map(|report| format!("The leakage check: {}", report.verdict)));
+    evidence.push(match findings.bound {
+        Some(bound) => format!(
+            "Noise: no unbiased attacker has a mean squared error below {:.2e} a pixel (dFIL {:.3e}); one who knows \
+             what images look like may.",
+            bound.mse, bound.dfil
+        ),
+        None => "Without noise there is no bound on any attacker's error.".to_owned(),
+    });
+    evidence
+}
+
+fn inversion_sentence(inversion: &Inversion) -> String {
+    let (scores, percent) = (&inversion.scores, 100.0 * inversion.scores.recognised.share);
+    format!(
+        "{}: mean SSIM {:.3} ({:.3} to {:.3}), {:.1} dB, best 5 % of images {:.3}; of {} reconstructions the judge \
+         still recognises {percent:.0} %.",
+        inversion_name(inversion.kind),
+        scores.ssim.mean,
+        scores.ssim.low,
+        scores.ssim.high,
+        scores.psnr.mean,
+        scores.ssim.worst,
+        scores.recognised.of,
+    )
+}
+
+fn visible_sentence(visible: &Visible) -> String {
+    let Visible { rank, rank_low, rank_high, of, .. } = visible;
+    let known = if visible.exact { String::new() } else { format!(" ({rank_low:.0} to {rank_high:.0})") };
+    format!("{rank:.0}{known} of {of} directions of an image are visible in what is sent.")
+}
+
+fn output_evidence(findings: &CutFindings, summary: &AuditSummary) -> Vec<String> {
+    let mut evidence: Vec<String> = findings.probes.iter().map(probe_sentence).collect();
+    evidence.push(match summary.signal_guess {
+        Some(_) => {
+            format!("The client's own answers are right in {:.1} % of the cases.", 100.0 * summary.task_accuracy)
+        }
+        None => "There is no signal: the server's answer is the label.".to_owned(),
+    });
+    evidence
+}
+
+fn probe_sentence(probe: &Probe) -> String {
+    let Probe { accuracy, guess, .. } = probe;
+    format!(
+        "{} by a {} probe: {:.1} % right ({:.1} to {:.1}), guessing {:.1} %.",
+        target_name(probe.target),
+        kind_name(probe.kind),
+        100.0 * accuracy.share,
+        100.0 * accuracy.low,
+        100.0 * accuracy.high,
+        100.0 * guess
+    )
+}
+
+fn model_evidence(findings: &CutFindings) -> Vec<String> {
+    let CutFindings { front_parameters: front, all_parameters: all, .. } = findings;
+    let share = 100.0 * *front as f64 / (*all).max(1) as f64;
+    let mut evidence = vec![
+        format!("Clients get {front} of {all} parameters ({share:.1} %): the front half is given away, not protected."),
+        "Imitation of the back half by questions was not tried; nothing follows from that.".to_owned(),
+    ];
+    let own = findings.probes.iter().filter(|probe| probe.target == ProbeTarget::Label);
+    evidence.extend(own.max_by(|a, b| a.accuracy.share.total_cmp(&b.accuracy.share)).map(|probe| {
+        format!(
+            "A {} classifier of one's own on the front half's output, trained on {} labelled images, is right in \
+             {:.1} % of the cases; with the back half it is {:.1} %.",
+            kind_name(probe.kind),
+            probe.attacker_images,
+            100.0 * probe.accuracy.share,
+            100.0 * findings.task_accuracy.share
+        )
+    }));
+    evidence
+}
+
+/// What a reader calls an inversion.
+pub(crate) const fn inversion_name(kind: InversionKind) -> &'static str {
+    match kind {
+        InversionKind::WhiteBox => "white-box inversion",
+        InversionKind::Decoder => "trained decoder",
+        InversionKind::QueryFree => "query-free inversion",
+        InversionKind::LeastSquares => "least squares",
+    }
+}
+
+const fn target_name(target: ProbeTarget) -> &'static str {
+    match target {
+        ProbeTarget::Signal => "The signal",
+        ProbeTarget::Label => "The label",
+        ProbeTarget::LabelByAnswer => "The label, from the answer unmasked with what is read,",
+    }
+}
+
+const fn kind_name(kind: ProbeKind) -> &'static str {
+    match kind {
+        ProbeKind::Linear => "linear",
+        ProbeKind::Small => "small non-linear",
+    }
+}

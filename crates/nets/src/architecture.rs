@@ -45,7 +45,8 @@ impl Shape {
         [self.channels, self.height, self.width]
     }
 
-    const fn is_vector(&self) -> bool {
+    /// Whether there is one position only, as a linear layer takes it.
+    pub const fn is_vector(&self) -> bool {
         self.height == 1 && self.width == 1
     }
 }

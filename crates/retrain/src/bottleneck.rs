@@ -35,15 +35,11 @@ pub fn insert_bottleneck(network: &Network, layer: usize, channels: usize, seed:
 }
 
 fn there_and_back(shape: Shape, channels: usize) -> Result<Architecture, Error> {
-    let layer = |features| match is_vector(shape) {
+    let layer = |features| match shape.is_vector() {
         true => Layer::Linear { features },
         false => Layer::Conv2d { filters: features, window: Window::square(1, 1, 0), groups: 1 },
     };
     Ok(Architecture::new(shape, vec![layer(channels), layer(shape.channels)])?)
-}
-
-const fn is_vector(shape: Shape) -> bool {
-    shape.height == 1 && shape.width == 1
 }
 
 /// `[channels, of]` and its transpose with their biases, as [`there_and_back`] takes them.
@@ -53,7 +49,7 @@ fn start_weights(shape: Shape, channels: usize, rng: &mut ChaCha8Rng) -> BTreeMa
     let back = (of as f64 / channels as f64).sqrt(); // a projection keeps channels / of of the energy
     let down = rows.iter().flatten().map(|&value| value as f32).collect();
     let up = (0..of).flat_map(|column| rows.iter().map(move |row| (back * row[column]) as f32)).collect();
-    let extents = |rows: usize, columns: usize| match is_vector(shape) {
+    let extents = |rows: usize, columns: usize| match shape.is_vector() {
         true => vec![rows, columns],
         false => vec![rows, columns, 1, 1],
     };

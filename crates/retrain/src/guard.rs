@@ -290,7 +290,9 @@ impl Watch {
             && let Some(features) = seen.get(at)
         {
             let targets = [secrets.signals, secrets.labels];
-            self.tally.add(probes.train(features, targets)?, secrets.labels.len());
+            let right = probes.train(features, targets)?;
+            self.tally.right.iter_mut().flatten().zip(right.iter().flatten()).for_each(|(sum, more)| *sum += more);
+            self.tally.images += secrets.labels.len();
             parts.push(probes.telling(features, targets)?.mul_scalar(ramp));
         }
         self.tally.steps += 1;
@@ -324,13 +326,6 @@ impl Watch {
     /// The probes by name, to go on from what was saved.
     pub(crate) fn learners_mut(&mut self) -> impl Iterator<Item = (String, &mut Learner)> {
         self.probes.iter_mut().flat_map(|(_, probes)| probes.learners_mut())
-    }
-}
-
-impl Tally {
-    fn add(&mut self, right: [[usize; 2]; 2], images: usize) {
-        self.right.iter_mut().flatten().zip(right.iter().flatten()).for_each(|(sum, more)| *sum += more);
-        self.images += images;
     }
 }
 

@@ -41,7 +41,7 @@ impl Kind {
     fn architecture(self, shape: Shape, classes: usize) -> Result<Architecture, Error> {
         let hidden = || [Layer::Flatten, Layer::Linear { features: HIDDEN }, Layer::Relu];
         let filters = Layer::Conv2d { filters: FILTERS, window: Window::square(3, 1, 1), groups: 1 };
-        let mut layers = match (self, shape.height == 1 && shape.width == 1) {
+        let mut layers = match (self, shape.is_vector()) {
             (Self::Linear, _) => vec![],
             (Self::Small, true) => [hidden(), hidden()].concat(),
             (Self::Small, false) => [vec![filters, Layer::Relu], hidden().to_vec()].concat(),
@@ -112,7 +112,8 @@ impl Probes {
         let weights = [self.settings.signal, self.settings.label];
         for ((learners, targets), weight) in self.learners.iter().zip(targets).zip(weights).filter(|part| part.1 > 0.0)
         {
-            let mut told = self.dependence(features, targets);
+            let targets = whole_numbers(targets, &features.device()).one_hot(self.classes).float(); // [batch, classes]
+            let mut told = distance_correlation(targets, features.clone().flatten(1, 3));
             for learner in learners {
                 let scores = scores(learner, features.clone())?;
                 let least = (self.classes as f32).ln();
@@ -121,11 +122,6 @@ impl Probes {
             sum = sum + told.mul_scalar(weight);
         }
         Ok(sum)
-    }
-
-    fn dependence(&self, features: &Tensor<4>, targets: &[usize]) -> Tensor<1> {
-        let targets = whole_numbers(targets, &features.device()).one_hot(self.classes).float(); // [batch, classes]
-        distance_correlation(targets, features.clone().flatten(1, 3))
     }
 
     /// The probes by name, to be saved.

@@ -61,18 +61,14 @@ pub(crate) fn save<'a>(
         if name.is_empty() {
             architecture = described(folder, &network)?;
         }
-        tensors.extend(network.tensors()?.into_iter().map(|(leaf, tensor)| (prefix(&name) + &leaf, tensor)));
+        let full = |leaf| if name.is_empty() { leaf } else { format!("{name}/{leaf}") };
+        tensors.extend(network.tensors()?.into_iter().map(|(leaf, tensor)| (full(leaf), tensor)));
     }
     let progress =
         Progress { header: Header::of(Role::Whole), step, seconds, settings: settings.clone(), architecture };
     write_checkpoint(&path(folder), &Contents { tensors, glyphs: None }, &progress)?;
     remove_other_optimizers(folder, Some(step));
     Ok(())
-}
-
-/// How the names of a learner's tensors begin.
-fn prefix(name: &str) -> String {
-    if name.is_empty() { String::new() } else { format!("{name}/") }
 }
 
 fn described(folder: &Path, network: &Network) -> Result<serde_json::Value, Error> {

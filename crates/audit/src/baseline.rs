@@ -18,7 +18,7 @@ pub(crate) fn baselines(
 ) -> Result<Vec<Baseline>, Error> {
     let truth = scale.pixels(private.prepared.clone());
     let mean = mean_image(attacker, scale).repeat_dim(0, private.len());
-    let other = Tensor::cat(vec![truth.clone().slice([1..private.len()]), truth.clone().slice([0..1])], 0);
+    let other = Tensor::cat(vec![truth.clone().slice(1..private.len()), truth.clone().slice(0..1)], 0);
     let entry = |name: &str, images: Tensor<4>| {
         let scores = judge.scores(truth.clone(), images.clone(), &private.labels, seed)?;
         Ok(Baseline { name: name.to_owned(), cut: None, scores, pictures: to_pngs(images, pictures)? })
@@ -52,7 +52,7 @@ pub(crate) fn jpeg(
 fn smaller(image: &Pixels, bytes: usize) -> Result<Pixels, Error> {
     let (mut low, mut high) = (1, 100);
     while low < high {
-        let middle = (low + high + 1) / 2;
+        let middle = u8::div_ceil(low + high, 2);
         if image.to_jpeg(middle)?.len() <= bytes { low = middle } else { high = middle - 1 }
     }
     Ok(Pixels::from_encoded("a JPEG just made", &image.to_jpeg(low)?)?)
@@ -81,5 +81,5 @@ pub(crate) fn to_pngs(images: Tensor<4>, most: usize) -> Result<Vec<Vec<u8>>, Er
     if most == 0 {
         return Ok(Vec::new());
     }
-    to_pixels(images.slice([0..most]))?.iter().map(|image| Ok(image.to_png()?)).collect()
+    to_pixels(images.slice(0..most))?.iter().map(|image| Ok(image.to_png()?)).collect()
 }

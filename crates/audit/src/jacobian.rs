@@ -73,8 +73,8 @@ pub(crate) fn visible(
     observer: &mut dyn Observer,
 ) -> Result<Vec<Visible>, Error> {
     let one = |at: usize| {
-        let signal = seen.planes.as_ref().map(|planes| planes.clone().slice([at..at + 1]));
-        let jacobian = Jacobian::new(target, seen.prepared.clone().slice([at..at + 1]), signal);
+        let signal = seen.planes.as_ref().map(|planes| planes.clone().slice(at..at + 1));
+        let jacobian = Jacobian::new(target, seen.prepared.clone().slice(at..at + 1), signal);
         let spectrum = spectrum_of(&jacobian, settings, &mut |_, _| {
             observer.stepped();
             !observer.stop()

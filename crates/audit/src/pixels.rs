@@ -80,7 +80,7 @@ impl Lot {
     /// The images `from` to, not including, `to`.
     pub(crate) fn part(&self, from: usize, to: usize) -> Self {
         let labels = self.labels[from..to].to_vec();
-        Self { prepared: self.prepared.clone().slice([from..to]), labels }
+        Self { prepared: self.prepared.clone().slice(from..to), labels }
     }
 
     /// All images, `size` at a time.

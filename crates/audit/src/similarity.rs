@@ -160,7 +160,7 @@ impl Judge {
             let features = self.features(both.clone(), depth)?;
             let size = features.clone().powi_scalar(2).sum_dim(1).sqrt() + 1e-8;
             let unit = features / size;
-            let (a, b) = (unit.clone().slice([0..images]), unit.slice([images..2 * images]));
+            let (a, b) = (unit.clone().slice(0..images), unit.slice(images..2 * images));
             let apart = to_host((a - b).powi_scalar(2).sum_dim(1).flatten::<2>(1, 3).mean_dim(1))?;
             sums.iter_mut().zip(apart).for_each(|(sum, apart)| *sum += f64::from(apart));
         }
@@ -192,7 +192,7 @@ impl Judge {
         let mut found = Found::default();
         for from in (0..labels.len()).step_by(CHUNK) {
             let to = (from + CHUNK).min(labels.len());
-            let (a, b) = (truth.clone().slice([from..to]), reconstructed.clone().slice([from..to]).clamp(0.0, 1.0));
+            let (a, b) = (truth.clone().slice(from..to), reconstructed.clone().slice(from..to).clamp(0.0, 1.0));
             found.add(self, a, b, &labels[from..to])?;
         }
         Ok(found.scores(labels.len(), seed))

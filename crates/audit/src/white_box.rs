@@ -205,14 +205,14 @@ impl Guess {
 
 /// One image for each of `images`, where there is one for all.
 fn spread(start: &Tensor<4>, images: usize) -> Tensor<4> {
-    if start.dims()[0] == images { start.clone() } else { start.clone().slice([0..1]).repeat_dim(0, images) }
+    if start.dims()[0] == images { start.clone() } else { start.clone().slice(0..1).repeat_dim(0, images) }
 }
 
 /// Of two attempts, for each image the one with the lower objective.
 fn better(old: (Tensor<4>, Vec<f32>), new: (Tensor<4>, Vec<f32>)) -> Result<(Tensor<4>, Vec<f32>), Error> {
     let take: Vec<bool> = old.1.iter().zip(&new.1).map(|(old, new)| new < old).collect();
     let chosen = |at: usize| if take[at] { (&new.0, new.1[at]) } else { (&old.0, old.1[at]) };
-    let pixels = (0..take.len()).map(|at| chosen(at).0.clone().slice([at..at + 1])).collect();
+    let pixels = (0..take.len()).map(|at| chosen(at).0.clone().slice(at..at + 1)).collect();
     Ok((Tensor::cat(pixels, 0), (0..take.len()).map(|at| chosen(at).1).collect()))
 }
 

@@ -1,5 +1,7 @@
 //! Attacks find what is there, and nothing where there is nothing.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
 use cleave_audit::{
     Audit, AuditSettings, Auditor, Candidate, CutFindings, DecoderSettings, DescentSettings, Error, InversionKind,
     Judge, LinearSettings, Observer, Probe, ProbeSettings, ProbeTarget, Silent, Subject, SubstituteSettings, Target,

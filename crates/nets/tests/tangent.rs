@@ -1,5 +1,7 @@
 //! Forward and backward derivatives agree with each other and with finite differences.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
 use burn::tensor::{Device, Tensor, TensorData};
 use cleave_nets::{Architecture, Layer, Network, Pass, Shape, SignalForm, SignalKind, SignalSpec, Window};
 use rand::{RngExt, SeedableRng};

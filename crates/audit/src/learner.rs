@@ -44,3 +44,27 @@ pub(crate) fn cosine(rate: f64, step: usize, steps: usize) -> f64 {
     let progress = step as f64 / steps.max(1) as f64;
     rate * (END + (1.0 - END) * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::TensorData;
+    use cleave_nets::{Layer, Shape};
+
+    #[test]
+    fn what_is_standardised_while_learning_is_standardised_afterwards() {
+        let device = cleave_nets::device("flex").unwrap();
+        let layers = vec![Layer::BatchNorm { epsilon: 1e-5 }, Layer::Linear { features: 1 }];
+        let mut learner = Learner::new(Architecture::new(Shape::vector(2), layers).unwrap(), 1, &device).unwrap();
+        let values: Vec<f32> = (0..128).map(|at| 5.0 + 3.0 * (at as f32).sin()).collect();
+        let x = Tensor::<4>::from_data(TensorData::new(values, [64, 2, 1, 1]), &device);
+        for _ in 0..60 {
+            let loss = learner.forward(x.clone(), None).unwrap().powi_scalar(2).mean();
+            learner.step(1e-6, &mut loss.backward());
+        }
+        let learning = learner.forward(x.clone(), None).unwrap().without_autodiff();
+        let finished = learner.finished().forward(x, Pass::default()).unwrap();
+        let apart = (learning - finished).abs().max().into_scalar::<f32>();
+        assert!(apart < 0.05, "{apart}");
+    }
+}

@@ -229,6 +229,40 @@ mod tests {
         }
     }
 
+    /// Smashed data that shows the image in a few values, through every kind of bridge.
+    #[test]
+    fn every_stage_learns() {
+        let device = cleave_nets::device("flex").unwrap();
+        for smashed in [Shape::new(8, 3, 3), Shape::vector(24)] {
+            let plan = Plan::new(smashed, Shape::new(1, 32, 32), 16).unwrap();
+            let mut learners: Vec<_> =
+                plan.stages.iter().map(|stage| Learner::new(stage.clone(), 3, &device).unwrap()).collect();
+            assert!(learners.len() > 1);
+            let ramp = |at: usize, period: f32| (at as f32 / period).sin() * 0.4 + 0.5;
+            let tensor = |values: Vec<f32>, shape: [usize; 4]| {
+                Tensor::<4>::from_data(burn::tensor::TensorData::new(values, shape), &device)
+            };
+            let x = (0..4 * smashed.values()).map(|at| ramp(at * at, 3.0)).collect();
+            let x = tensor(x, [4, smashed.channels, smashed.height, smashed.width]);
+            let truth = (0..4 * 1024).map(|at| ramp(at % 1024 * (at / 1024 + 1), 40.0)).collect();
+            let truth = tensor(truth, [4, 1, 32, 32]).autodiff();
+            let mut losses = Vec::new();
+            for _ in 0..150 {
+                let answer = plan.run(x.clone(), &learners, |learner, x| learner.forward(x, None)).unwrap();
+                let loss = loss(answer, truth.clone(), 0.0);
+                losses.push(loss.clone().into_scalar::<f32>());
+                let mut gradients = loss.backward();
+                learners.iter_mut().for_each(|learner| learner.step(2e-3, &mut gradients));
+            }
+            assert!(losses[149] < 0.05, "{smashed}: {} to {}", losses[0], losses[149]);
+            for (stage, learner) in plan.stages.iter().zip(learners) {
+                let before = Network::random(stage.clone(), 3, &device).unwrap().tensors().unwrap();
+                let after = learner.finished().tensors().unwrap();
+                assert!(before.iter().all(|(name, old)| *old != after[name]), "{smashed}: a tensor stood still");
+            }
+        }
+    }
+
     #[test]
     fn blocks_are_laid_out_row_by_row() {
         let plan = Plan { stages: vec![], bridges: vec![], image: Shape::new(1, 4, 4), block: 2 };

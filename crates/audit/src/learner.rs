@@ -5,6 +5,9 @@ use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Gradients, Tensor};
 use cleave_nets::{Architecture, Network, Pass};
 
+/// Far below the gradients of a loss that is a mean over pixels; burn's own 1e-5 is not, and holds such a network still.
+const EPSILON: f32 = 1e-10;
+
 /// A network with an Adam optimiser (Kingma and Ba 2015).
 pub(crate) struct Learner {
     network: Network,
@@ -16,7 +19,7 @@ impl Learner {
     pub(crate) fn new(architecture: Architecture, seed: u64, device: &Device) -> Result<Self, Error> {
         Ok(Self {
             network: Network::random(architecture, seed, device)?.trainable(),
-            optimizer: AdamConfig::new().init(),
+            optimizer: AdamConfig::new().with_epsilon(EPSILON).init(),
         })
     }
 

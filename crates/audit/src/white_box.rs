@@ -31,7 +31,7 @@ pub struct DescentSettings {
 
 impl Default for DescentSettings {
     fn default() -> Self {
-        Self { steps: 400, rate: 0.05, smoothness: vec![0.0, 0.003, 0.03, 0.3], tuning_images: 8, restarts: 1 }
+        Self { steps: 400, rate: 0.05, smoothness: vec![0.0, 0.003, 0.03, 0.3, 3.0], tuning_images: 8, restarts: 1 }
     }
 }
 

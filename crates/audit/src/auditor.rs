@@ -429,7 +429,7 @@ impl Run<'_> {
         let decoder = Decoder::train(&self.candidate.target, self.auditor.attacker, settings, self.seed, observer)?;
         let decoded = decoder.decode(seen.smashed.clone())?;
         let words = format!(
-            "residual decoder of width {}, loss L1 + {} (1 − SSIM), last step taken",
+            "residual decoder of width {}, loss MSE and, after a fifth of the steps, {} (1 − SSIM); last step taken",
             settings.width, settings.structure
         );
         let found = Found {

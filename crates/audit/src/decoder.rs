@@ -20,13 +20,13 @@ pub struct DecoderSettings {
     pub rate: f64,
     /// Channels where the image is smallest; half of them where it is larger.
     pub width: usize,
-    /// Weight of 1 − SSIM in the loss, beside the mean absolute error.
+    /// Weight of 1 − SSIM in the loss, beside the mean squared error, once a fifth of the steps are done.
     pub structure: f32,
 }
 
 impl Default for DecoderSettings {
     fn default() -> Self {
-        Self { steps: 800, rate: 2e-3, width: 128, structure: 0.5 }
+        Self { steps: 800, rate: 2e-3, width: 128, structure: 0.05 }
     }
 }
 
@@ -57,7 +57,8 @@ impl Decoder {
             let seen = stream.next()?;
             let truth = target.scale.pixels(seen.prepared).autodiff();
             let answer = plan.run(seen.smashed, &learners, |learner, x| learner.forward(x, None))?;
-            let loss = loss(answer, truth, settings.structure);
+            let structure = if at * 5 < settings.steps { 0.0 } else { settings.structure };
+            let loss = loss(answer, truth, structure);
             let value = loss.clone().into_scalar::<f32>();
             if !value.is_finite() {
                 return Err(Error::Diverged { attack: "the decoder", value, step: at });
@@ -78,9 +79,13 @@ impl Decoder {
     }
 }
 
-/// Mean absolute error and, with its weight, 1 − SSIM.
+/// Mean squared error and, with its weight, 1 − SSIM.
+///
+/// Neither the absolute error nor SSIM is fit to begin with: both are small for the mean image, and behind the second
+/// layer of AlexNet decoders that began with them gave nothing else after 800 steps, where the squared error had left it
+/// after 25.
 fn loss(answer: Tensor<4>, truth: Tensor<4>, structure: f32) -> Tensor<1> {
-    let plain = (answer.clone() - truth.clone()).abs().mean();
+    let plain = (answer.clone() - truth.clone()).powi_scalar(2).mean();
     if structure > 0.0 { plain + (ssim(answer, truth).mean() * -1.0 + 1.0) * structure } else { plain }
 }
 
@@ -254,7 +259,7 @@ mod tests {
                 let mut gradients = loss.backward();
                 learners.iter_mut().for_each(|learner| learner.step(2e-3, &mut gradients));
             }
-            assert!(losses[149] < 0.05, "{smashed}: {} to {}", losses[0], losses[149]);
+            assert!(losses[149] < 0.01, "{smashed}: {} to {}", losses[0], losses[149]);
             for (stage, learner) in plan.stages.iter().zip(learners) {
                 let before = Network::random(stage.clone(), 3, &device).unwrap().tensors().unwrap();
                 let after = learner.finished().tensors().unwrap();

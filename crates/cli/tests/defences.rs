@@ -74,7 +74,7 @@ fn defences_that_cannot_be_are_refused_before_anything_is_written() {
     assert!(wrong("--at 3 --bottleneck 25").contains("hint: "));
     assert!(wrong("--at 3 --nopeek=-1").contains("nopeek.weight is -1"));
     assert!(wrong("--at 3 --adversary-signal NaN").contains("adversary.signal is NaN"));
-    assert!(wrong("--at 3 --adversary-label 1 --adversary-warm-up 0.9").contains("warm_up is 1.4"));
+    assert!(wrong("--at 3 --adversary-label 1 --defence-warm-up 0.9").contains("warm_up is 1.4"));
     assert!(wrong("--nopeek 1").contains("--at"));
     assert!(wrong("--at 3").contains("--nopeek"));
     assert!(wrong("--noise-at 3").contains("--noise-scale"));

@@ -16,15 +16,29 @@ use std::f32::consts::TAU;
 ///
 /// Dropout in front of a layer that NoPeek or an adversary looks behind is left out: who attacks meets activations
 /// without.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Guard {
+    /// Share of the steps over which all weights and the noise rise from 0, once all signals have come in: before, a
+    /// network has its classes and its exclusive-or to learn, and while signals are withheld the masked label *is* the
+    /// label, which it could not both answer and hide.
+    pub warm_up: f32,
+    /// The gradient of a tensor of the network's weights is made no longer than this while NoPeek or an adversary adds
+    /// to the loss. Neither looks at the size of activations, so small ones pass back large gradients, and one large
+    /// step ends all of a layer's units.
+    pub clip: f32,
     /// The distance correlation of image and activations as part of the loss.
     pub nopeek: Option<NoPeek>,
     /// Training against probes.
     pub adversary: Option<Adversary>,
     /// Noise on activations while training.
     pub noise: Option<TrainingNoise>,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self { warm_up: 0.2, clip: 1.0, nopeek: None, adversary: None, noise: None }
+    }
 }
 
 /// NoPeek (Vepakomma, Singh, Gupta and Raskar 2020): less dependence between images and activations.
@@ -47,9 +61,9 @@ pub struct NoPeek {
 /// (Sun et al. 2022).
 ///
 /// Only layers from the first trained one to `layer` can give way, and they have to compute the masked label themselves
-/// to keep it readable while its parts are not. Whoever reads the masked label and one of label and signal has the
-/// other too, so a weight on one alone hides little. Without noise behind `layer` the traces that are left are small
-/// but exact, and a probe trained afterwards finds them: what the probes here read is the least that is told.
+/// to keep it readable while its parts are not. The provider has the masked label, and who has one of label and signal
+/// besides has the other: both are hidden or neither is. Without noise behind `layer` the traces that are left are
+/// small but exact, and a probe trained afterwards finds them: what the probes here read is the least that is told.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Adversary {
@@ -59,28 +73,15 @@ pub struct Adversary {
     pub signal: f32,
     /// Weight of what is told of the label; 0 only trains and measures its probes.
     pub label: f32,
-    /// Share of the steps over which the weights rise from 0, once all signals have come in: while signals are withheld
-    /// the masked label *is* the label, which a network could not both answer and hide.
-    pub warm_up: f32,
     /// Steps of the probes a step of the network.
     pub rounds: usize,
     /// The probes' learning rate.
     pub rate: f64,
-    /// The gradient of a tensor of the network's weights is made no longer than this: the race can run away, and one
-    /// large step ends all of a layer's units.
-    pub clip: f32,
 }
 
 impl Default for Adversary {
     fn default() -> Self {
-        Self { layer: 0, signal: 0.0, label: 0.0, warm_up: 0.2, rounds: 2, rate: 1e-3, clip: 1.0 }
-    }
-}
-
-impl Adversary {
-    /// Whether it changes the training, and not only measures.
-    pub(crate) fn acts(&self) -> bool {
-        self.signal > 0.0 || self.label > 0.0
+        Self { layer: 0, signal: 0.0, label: 0.0, rounds: 2, rate: 1e-3 }
     }
 }
 
@@ -89,7 +90,7 @@ impl Adversary {
 pub struct TrainingNoise {
     /// The numbered layer that it is added behind.
     pub layer: usize,
-    /// Its standard deviation, in units of the activations.
+    /// Its standard deviation in the end, in units of the activations.
     pub scale: f32,
 }
 
@@ -98,42 +99,44 @@ impl Guard {
     pub fn defences(&self) -> Vec<Defence> {
         let nopeek = self.nopeek.filter(|nopeek| nopeek.weight > 0.0);
         let nopeek = nopeek.map(|NoPeek { weight, layer }| Defence::NoPeek { weight, layer });
-        let adversary = self.adversary.filter(Adversary::acts);
+        let adversary = self.adversary.filter(|adversary| adversary.signal > 0.0 || adversary.label > 0.0);
         let adversary =
             adversary.map(|Adversary { signal, label, layer, .. }| Defence::Adversarial { signal, label, layer });
         nopeek.into_iter().chain(adversary).collect()
     }
 
+    /// The longest gradient, where something is added to the loss.
+    pub(crate) fn clips(&self) -> Option<f32> {
+        (!self.defences().is_empty()).then_some(self.clip)
+    }
+
     /// Checks all settings; `settled` is the share of the steps after which all signals have come in.
     pub(crate) fn check(&self, batch: usize, settled: f32) -> Result<(), Error> {
-        let adversary = self.adversary.unwrap_or(Adversary { warm_up: 0.0, ..Adversary::default() });
+        let adversary = self.adversary.unwrap_or_default();
         let not_negative = [
+            ("guard.warm_up", self.warm_up),
             ("guard.nopeek.weight", self.nopeek.map_or(0.0, |nopeek| nopeek.weight)),
             ("guard.adversary.signal", adversary.signal),
             ("guard.adversary.label", adversary.label),
-            ("guard.adversary.warm_up", adversary.warm_up),
             ("guard.noise.scale", self.noise.map_or(0.0, |noise| noise.scale)),
         ];
         if let Some((name, value)) = not_negative.into_iter().find(|(_, value)| !value.is_finite() || *value < 0.0) {
             return Err(Error::Setting { name, value: value.to_string(), expected: "a number of 0 or more" });
         }
-        if self.adversary.is_some() && settled + adversary.warm_up > 1.0 {
-            let (name, value) = ("curriculum and guard.adversary.warm_up", (settled + adversary.warm_up).to_string());
-            return Err(Error::Setting {
-                name,
-                value,
-                expected: "at most 1, or the weights never rise to their values",
-            });
+        let guarded = self.nopeek.is_some() || self.adversary.is_some() || self.noise.is_some();
+        if guarded && settled + self.warm_up > 1.0 {
+            let (name, value) = ("the curriculum and guard.warm_up", (settled + self.warm_up).to_string());
+            return Err(Error::Setting { name, value, expected: "at most 1, or no defence gets its whole weight" });
         }
         let positive = [
             ("guard.adversary.rounds", adversary.rounds as f64),
             ("guard.adversary.rate", adversary.rate),
-            ("guard.adversary.clip", f64::from(adversary.clip)),
+            ("guard.clip", f64::from(self.clip)),
         ];
         if let Some((name, value)) = positive.into_iter().find(|(_, value)| !value.is_finite() || *value <= 0.0) {
             return Err(Error::Setting { name, value: value.to_string(), expected: "above 0" });
         }
-        if batch < 2 && (self.adversary.is_some() || self.nopeek.is_some()) {
+        if batch < 2 && guarded {
             let expected = "2 or more, for these defences compare images";
             return Err(Error::Setting { name: "batch", value: batch.to_string(), expected });
         }
@@ -183,9 +186,9 @@ pub(crate) struct Watch {
     nopeek: Option<(usize, f32)>,
     noise: Option<(usize, f32)>,
     probes: Option<(usize, Probes)>,
-    adversary: Adversary,
     /// Share of the steps after which all signals have come in.
     settled: f32,
+    warm_up: f32,
     tally: Tally,
 }
 
@@ -232,19 +235,20 @@ impl Watch {
             nopeek: nopeek.transpose()?,
             noise: noise.transpose()?,
             probes: probes.transpose()?,
-            adversary: guard.adversary.unwrap_or_default(),
             settled,
+            warm_up: guard.warm_up,
             tally: Tally::default(),
         })
     }
 
-    /// Runs the trained layers, with noise where there is some and dropout behind what the defences look at, and gives
-    /// what they look at besides the output.
+    /// Runs the trained layers at `progress`, the share of steps done, with noise where there is some and dropout behind
+    /// what the defences look at, and gives what they look at besides the output.
     pub(crate) fn forward(
         &self,
         network: &Network,
         mut x: Tensor<4>,
         mut pass: Pass<'_>,
+        progress: f32,
         rng: &mut ChaCha8Rng,
     ) -> Result<(Tensor<4>, Seen), Error> {
         let (mut seen, mut from) = (Seen::new(), 0);
@@ -254,7 +258,7 @@ impl Watch {
             let part = Pass { signal: pass.signal.take(), dropout };
             x = network.slice(from..stop)?.forward(x, part)?;
             if let Some((_, scale)) = self.noise.filter(|(at, _)| *at == stop) {
-                x = x.clone() + gaussian(&x, rng).mul_scalar(scale);
+                x = x.clone() + gaussian(&x, rng).mul_scalar(scale * self.ramp(progress));
             }
             seen.insert(stop, x.clone());
             from = stop;
@@ -271,7 +275,7 @@ impl Watch {
         stops
     }
 
-    /// Trains the probes, and gives what the defences add to the loss at `progress`, the share of steps done.
+    /// Trains the probes, and gives what the defences add to the loss at `progress`.
     pub(crate) fn penalty(
         &mut self,
         seen: &Seen,
@@ -284,7 +288,7 @@ impl Watch {
             let correlation =
                 distance_correlation(secrets.images.clone().flatten(1, 3), features.clone().flatten(1, 3));
             self.tally.correlation += correlation.clone().into_scalar::<f32>();
-            parts.push(correlation.mul_scalar(weight));
+            parts.push(correlation.mul_scalar(weight * ramp));
         }
         if let Some((at, probes)) = &mut self.probes
             && let Some(features) = seen.get(at)
@@ -299,10 +303,10 @@ impl Watch {
         Ok(parts.into_iter().reduce(|sum, part| sum + part))
     }
 
-    /// Share of the adversary's weights at `progress`.
+    /// Share of all weights and of the noise at `progress`.
     fn ramp(&self, progress: f32) -> f32 {
         let since = progress - self.settled;
-        let risen = if self.adversary.warm_up > 0.0 { since / self.adversary.warm_up } else { f32::from(since >= 0.0) };
+        let risen = if self.warm_up > 0.0 { since / self.warm_up } else { f32::from(since >= 0.0) };
         risen.clamp(0.0, 1.0)
     }
 
@@ -347,12 +351,11 @@ mod tests {
 
     #[test]
     fn weights_rise_once_all_signals_have_come_in() {
-        let adversary = Adversary { warm_up: 0.2, ..Adversary::default() };
-        let watch = Watch { adversary, settled: 0.5, ..Watch::default() };
+        let watch = Watch { settled: 0.5, warm_up: 0.2, ..Watch::default() };
         for (progress, expected) in [(0.0, 0.0), (0.5, 0.0), (0.6, 0.5), (0.7, 1.0), (1.0, 1.0)] {
             assert!((watch.ramp(progress) - expected).abs() < 1e-5, "{progress}");
         }
-        let at_once = Watch { adversary: Adversary { warm_up: 0.0, ..adversary }, ..watch };
+        let at_once = Watch { warm_up: 0.0, ..watch };
         assert_eq!([at_once.ramp(0.49), at_once.ramp(0.5)], [0.0, 1.0]);
     }
 
@@ -381,7 +384,7 @@ mod tests {
                 |[channels, height, width]: [usize; 3]| Tensor::ones([2, channels, height, width], network.device());
             let pass = Pass { signal: Some(ones(shape.dims())), dropout: dropout.as_mut() };
             let mut rng = ChaCha8Rng::seed_from_u64(1);
-            let (scores, seen) = watch.forward(&network, ones(network.input().dims()), pass, &mut rng).unwrap();
+            let (scores, seen) = watch.forward(&network, ones(network.input().dims()), pass, 1.0, &mut rng).unwrap();
             let host = |x: &Tensor<4>| x.to_data().try_into_vec::<f32>().unwrap();
             (host(&scores), seen.get(&at).map(host))
         };

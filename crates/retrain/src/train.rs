@@ -4,7 +4,7 @@ use crate::accuracy::{frozen_features, to_device};
 use crate::guard::{Secrets, Watch};
 use crate::learner::Learner;
 use crate::probe::{hits, whole_numbers};
-use crate::{Adversary, Error, Guard, SignalSource, evaluate, relabel, state};
+use crate::{Error, Guard, SignalSource, evaluate, relabel, state};
 use burn::nn::loss::{CrossEntropyLoss, CrossEntropyLossConfig};
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::grad_clipping::GradientClipping;
@@ -176,8 +176,8 @@ impl TrainSettings {
         let momentum = MomentumConfig::new().with_momentum(self.momentum).with_dampening(0.0);
         let decay = (self.weight_decay > 0.0).then(|| WeightDecayConfig::new(self.weight_decay));
         let optimizer = SgdConfig::new().with_momentum(Some(momentum)).with_weight_decay(decay).init();
-        match self.guard.adversary.filter(Adversary::acts) {
-            Some(adversary) => optimizer.with_grad_clipping(GradientClipping::Norm(adversary.clip)),
+        match self.guard.clips() {
+            Some(longest) => optimizer.with_grad_clipping(GradientClipping::Norm(longest)),
             None => optimizer,
         }
     }
@@ -447,7 +447,7 @@ impl Trainer {
         let x = frozen_features(self.frozen.as_ref(), images.clone())?.autodiff();
         let mut dropout = Dropout::seeded(rng.random());
         let pass = Pass { signal: plane, dropout: Some(&mut dropout) };
-        let (scores, seen) = self.watch.forward(network, x, pass, &mut rng)?;
+        let (scores, seen) = self.watch.forward(network, x, pass, self.progress(), &mut rng)?;
         let scores = scores.flatten::<2>(1, 3); // [batch, classes]
         let goal = whole_numbers(&targets, network.device());
         let right = hits(scores.clone(), goal.clone());

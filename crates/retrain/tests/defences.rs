@@ -21,6 +21,7 @@ fn all(layer: usize) -> Guard {
         nopeek: Some(NoPeek { layer, weight: 0.5 }),
         adversary: Some(Adversary { layer, signal: 1.0, label: 2.0, ..Adversary::default() }),
         noise: Some(TrainingNoise { layer, scale: 0.1 }),
+        ..Guard::default()
     }
 }
 
@@ -56,11 +57,12 @@ fn each_defence_moves_the_weights_and_measuring_alone_does_not() {
         let network = run(guarded(guard, 3), None, usize::MAX).0.network().unwrap();
         network.tensors().unwrap()
     };
-    let plain = after(Guard::default());
-    let nopeek = |weight| Guard { nopeek: Some(NoPeek { layer: 4, weight }), ..Guard::default() };
-    let noise = |scale| Guard { noise: Some(TrainingNoise { layer: 4, scale }), ..Guard::default() };
-    let usual = Adversary { layer: 4, warm_up: 0.0, ..Adversary::default() };
-    let against = |signal, label| Guard { adversary: Some(Adversary { signal, label, ..usual }), ..Guard::default() };
+    let at_once = Guard { warm_up: 0.0, ..Guard::default() };
+    let plain = after(at_once);
+    let nopeek = |weight| Guard { nopeek: Some(NoPeek { layer: 4, weight }), ..at_once };
+    let noise = |scale| Guard { noise: Some(TrainingNoise { layer: 4, scale }), ..at_once };
+    let usual = Adversary { layer: 4, ..Adversary::default() };
+    let against = |signal, label| Guard { adversary: Some(Adversary { signal, label, ..usual }), ..at_once };
     for guard in [nopeek(0.0), noise(0.0), against(0.0, 0.0)] {
         assert_equal(&plain, &after(guard));
     }
@@ -114,10 +116,11 @@ fn what_cannot_be_trained_in_is_refused_with_its_reason() {
     assert!(with(|guard| guard.noise = Some(TrainingNoise { layer: 4, scale: f32::NAN })).contains("scale is NaN"));
     assert!(adversary(|adversary| adversary.signal = f32::INFINITY).contains("adversary.signal is inf"));
     assert!(adversary(|adversary| adversary.label = -0.5).contains("adversary.label is -0.5"));
-    assert!(adversary(|adversary| adversary.warm_up = 1.5).contains("warm_up is 1.5"));
+    assert!(with(|guard| guard.warm_up = 1.5).contains("warm_up is 1.5"));
+    assert!(with(|guard| guard.warm_up = -0.1).contains("warm_up is -0.1"));
     assert!(adversary(|adversary| adversary.rounds = 0).contains("rounds is 0"));
     assert!(adversary(|adversary| adversary.rate = 0.0).contains("rate is 0"));
-    assert!(adversary(|adversary| adversary.clip = 0.0).contains("clip is 0"));
+    assert!(with(|guard| guard.clip = 0.0).contains("clip is 0"));
     let base = Trainer::new(&alexnet(), 0, None, loader("train", 16, true), None, settings(3, all(4)));
     assert!(matches!(base.err().unwrap(), Error::NoSignal));
 }

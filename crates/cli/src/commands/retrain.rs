@@ -125,17 +125,14 @@ pub struct DefenceOptions {
     /// Add this times the squared distance correlation of images and activations to the loss (NoPeek)
     #[arg(long, value_name = "WEIGHT", requires = "at")]
     pub nopeek: Option<f32>,
-    /// Train against probes that read the secret signal, with this weight; 0 only measures them. Use it with
-    /// --adversary-label, for whoever has one of the two and the masked label has the other, and with noise
+    /// Train against probes that read the secret signal, with this weight; 0 only measures them. Together with
+    /// --adversary-label and with noise it hides most
     #[arg(long, value_name = "WEIGHT", requires = "at")]
     pub adversary_signal: Option<f32>,
     /// Train against probes that read the true label, with this weight; 0 only measures them. What they read in training
     /// is the least that is told: an audit trains its own
     #[arg(long, value_name = "WEIGHT", requires = "at")]
     pub adversary_label: Option<f32>,
-    /// Share of the steps over which both weights rise from 0, once all signals have come in
-    #[arg(long, value_name = "SHARE", default_value_t = Adversary::default().warm_up)]
-    pub adversary_warm_up: f32,
     /// Steps of the probes a step of the network: more make stronger adversaries, and a longer training
     #[arg(long, value_name = "STEPS", default_value_t = Adversary::default().rounds)]
     pub adversary_rounds: usize,
@@ -145,6 +142,9 @@ pub struct DefenceOptions {
     /// Standard deviation of that noise, in units of the activations
     #[arg(long, value_name = "SCALE", requires = "noise_at")]
     pub noise_scale: Option<f32>,
+    /// Share of the steps over which all these weights and the noise rise from 0, once all signals have come in
+    #[arg(long, value_name = "SHARE", default_value_t = Guard::default().warm_up)]
+    pub defence_warm_up: f32,
 }
 
 impl DefenceOptions {
@@ -157,12 +157,12 @@ impl DefenceOptions {
             layer,
             signal: weight(signal),
             label: weight(label),
-            warm_up: self.adversary_warm_up,
             rounds: self.adversary_rounds,
             ..Adversary::default()
         });
         let noise = self.noise_at.zip(self.noise_scale).map(|(layer, scale)| TrainingNoise { layer, scale });
-        Guard { nopeek: self.nopeek.map(|weight| NoPeek { layer, weight }), adversary, noise }
+        let nopeek = self.nopeek.map(|weight| NoPeek { layer, weight });
+        Guard { warm_up: self.defence_warm_up, nopeek, adversary, noise, ..Guard::default() }
     }
 
     /// The layer that a bottleneck stands behind, and its channels.

@@ -86,7 +86,7 @@ pub(crate) fn visible(
 
 /// tr(JᵀJ) of the front half, pixels of 0 to 1, averaged over images: what noise is calibrated to.
 ///
-/// Estimated as the mean of ‖J v‖² over vectors of random signs (Hutchinson 1990), [`TRACE_VECTORS`] of them for each
+/// Estimated as the mean of ‖J v‖² over vectors of random signs (Hutchinson 1990), eight of them for each
 /// image, with a fresh signal for each image.
 ///
 /// # Shapes

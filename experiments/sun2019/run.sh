@@ -32,6 +32,8 @@ evaluate() {
 images="--data $cats --batch 32 --shift 4 --weight-decay 0.0005"
 train base train $images --size 112 --steps 9000 --learning-rate 0.01
 evaluate base --data "$cats"
+train digit-0 retrain "$out/base.safetensors" $images --preserve 0 --glyphs "$digits" --steps 12000 --learning-rate 0.01
+evaluate digit-0 --data "$cats"
 for n in 1 2 3 4; do
     train digit-$n retrain "$out/base.safetensors" $images --preserve $n --glyphs "$digits" --steps 3000 --learning-rate 0.005
     train plane-$n retrain "$out/base.safetensors" $images --preserve $n --signal plane --steps 2000 --learning-rate 0.005
@@ -42,7 +44,7 @@ done
 images="--data $digits --batch 32 --shift 4 --flip 0 --weight-decay 0.0005 --eval-every 0"
 train mnist-base train $images --size 112 --channels 1 --divisor 4 --steps 2000 --learning-rate 0.01
 evaluate mnist-base --data "$digits" --split test
-for n in 1 2; do
+for n in 1 2 3 4; do
     train mnist-$n retrain "$out/mnist-base.safetensors" $images --preserve $n --glyphs "$digits" --steps 10000 --learning-rate 0.01
     evaluate mnist-$n --data "$digits" --split test
 done

@@ -1,0 +1,38 @@
+#!/bin/sh
+# Audits of the networks that run.sh made; see README.md beside this file.
+#
+#   CLEAVE_DATA=<folder with dogs-vs-cats/ and mnist/> sh experiments/sun2019/audit.sh OUT [DEVICE]
+#
+# OUT holds what run.sh left there, and gets a record and a page for each network. An audit that was interrupted goes on
+# where it stopped when the script is started again.
+set -eu
+out=$1
+device=${2:-flex}
+cleave=${CLEAVE:-cargo run --release --quiet --}
+cats=$CLEAVE_DATA/dogs-vs-cats/dogs-vs-cats-128.tar
+digits=$CLEAVE_DATA/mnist
+
+# audit NAME MODEL ARGUMENTS: skips what is there, resumes what was interrupted
+audit() {
+    name=$1
+    model=$2
+    shift 2
+    [ -f "$out/$name.audit.json" ] && return
+    resume=
+    if [ -d "$out/$name.audit.json.run" ]; then resume=--resume; fi
+    $cleave audit "$out/$model.safetensors" "$@" --seed 1 --device "$device" $resume \
+        --record "$out/$name.audit.json" --report "$out/$name.audit.html" > "$out/$name.audit.txt"
+}
+
+# The whole image from one layer: nothing joins the base network.
+audit base-linear base --data "$cats" --cuts 1:linear,1:activation --invert 16 --attacks white-box,least-squares,jacobian
+# Every cut of the network whose signal joins the image, with and without the first pool.
+audit digit-0 digit-0 --data "$cats" --base "$out/base.safetensors" --cuts 1:activation,1,2,3,4,5 --invert 60
+# The paper's setting: the cut right behind the layer that the signal joins.
+for n in 1 2 3 4; do
+    audit digit-$n digit-$n --data "$cats" --base "$out/base.safetensors" --cuts $((n + 1)) --attacks probes,jacobian
+    audit mnist-$n mnist-$n --data "$digits" --base "$out/mnist-base.safetensors" --flip 0 --cuts $((n + 1)) \
+        --attacks probes,jacobian
+done
+# An offset on ten classes, attacked in full.
+audit mnist-1-full mnist-1 --data "$digits" --base "$out/mnist-base.safetensors" --flip 0 --cuts 2,3,4,5 --invert 60

@@ -259,7 +259,8 @@ mod tests {
                 let mut gradients = loss.backward();
                 learners.iter_mut().for_each(|learner| learner.step(2e-3, &mut gradients));
             }
-            assert!(losses[149] < 0.01, "{smashed}: {} to {}", losses[0], losses[149]);
+            let mean_image = (truth.clone() - truth.clone().mean_dim(0)).powi_scalar(2).mean().into_scalar::<f32>();
+            assert!(losses[149] < mean_image / 4.0, "{smashed}: {} to {}", losses[0], losses[149]);
             for (stage, learner) in plan.stages.iter().zip(learners) {
                 let before = Network::random(stage.clone(), 3, &device).unwrap().tensors().unwrap();
                 let after = learner.finished().tensors().unwrap();

@@ -4,12 +4,11 @@ use crate::learner::{Learner, cosine};
 use crate::observer::{Observer, step};
 use crate::pixels::{Lot, to_host};
 use crate::query_free::cross_entropy;
-use crate::similarity::largest;
 use crate::target::{Seen, Stream, Target};
 use crate::{Error, Probe, ProbeKind, ProbeTarget, Share};
 use burn::tensor::Tensor;
 use cleave_data::Loader;
-use cleave_nets::{Architecture, Layer, Network, Pass, Shape, Window};
+use cleave_nets::{Architecture, Layer, Network, Pass, Shape, Window, argmax};
 use cleave_retrain::mask;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -169,7 +168,7 @@ fn read(target: &Target, private: &Lot, trained: &[Trained], seed: u64) -> Resul
         for (probe, hits) in trained.iter().zip(&mut tally.hits) {
             let truth = if probe.target == ProbeTarget::Signal { &seen.signals } else { &seen.labels };
             let scores = to_host(probe.network.forward(seen.smashed.clone(), Pass::default())?)?;
-            *hits += scores.chunks(classes).zip(truth).filter(|(row, truth)| largest(row) == **truth).count();
+            *hits += scores.chunks(classes).zip(truth).filter(|(row, truth)| argmax(row) == **truth).count();
         }
         for (probe, (_, hits)) in signal_probes().zip(&mut tally.by_answer) {
             let scores = probe.network.forward(seen.smashed.clone(), Pass::default())?;
@@ -185,9 +184,9 @@ fn client_hits(target: &Target, seen: &Seen, answers: &[f32]) -> usize {
         Some(spec) => {
             let scores: Vec<f32> =
                 (0..spec.classes).map(|label| row[mask(spec.kind, spec.classes, label, signal)]).collect();
-            largest(&scores)
+            argmax(&scores)
         }
-        None => largest(row),
+        None => argmax(row),
     };
     let rows = answers.chunks(target.classes()).zip(&seen.signals).zip(&seen.labels);
     rows.filter(|((row, signal), truth)| label(row, **signal) == **truth).count()
@@ -203,7 +202,7 @@ fn unmasked_hits(target: &Target, seen: &Seen, answers: &[f32], signals: Tensor<
         let (answer, signal) = (cleave_partition::probabilities(answer), cleave_partition::probabilities(signal));
         let weight =
             |label: usize| (0..classes).map(|s| signal[s] * answer[mask(spec.kind, classes, label, s)]).sum::<f32>();
-        largest(&(0..classes).map(weight).collect::<Vec<_>>())
+        argmax(&(0..classes).map(weight).collect::<Vec<_>>())
     };
     Ok(rows.filter(|((answer, signal), truth)| label(answer, signal) == **truth).count())
 }

@@ -6,7 +6,7 @@ use crate::{Error, Estimate, Scores, Share};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Tensor, TensorData, module};
 use cleave_data::Preparation;
-use cleave_nets::{Layer, Network, Pass};
+use cleave_nets::{Layer, Network, Pass, argmax};
 use cleave_retrain::{SignalSource, unmask};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -130,7 +130,7 @@ impl Judge {
         let scores = to_host(scores)?;
         let spec = self.source.as_ref().map(SignalSource::spec);
         let label = |row: &[f32]| {
-            let masked = largest(row);
+            let masked = argmax(row);
             spec.map_or(masked, |spec| unmask(spec.kind, spec.classes, masked, 0))
         };
         Ok(scores.chunks(self.network.output().values()).map(label).collect())
@@ -233,11 +233,6 @@ impl Found {
 /// Peak signal-to-noise ratio of a mean squared error, pixels of 0 to 1; at most 100 dB, beyond what f32 holds.
 fn decibel(mse: f64) -> f64 {
     (-10.0 * mse.log10()).min(100.0)
-}
-
-/// Position of the largest score; the first of equal ones.
-pub(crate) fn largest(scores: &[f32]) -> usize {
-    scores.iter().enumerate().fold(0, |best, (index, &score)| if score > scores[best] { index } else { best })
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub struct DescentSettings {
     pub steps: usize,
     /// Rate of Adam at the start, in pixels of 0 to 1.
     pub rate: f64,
-    /// Weights of the total variation to choose from.
+    /// Weights of the total variation to choose from, the largest last; larger ones are tried where that is the best.
     pub smoothness: Vec<f32>,
     /// Images of the attacker's own that the weight is chosen on.
     pub tuning_images: usize,
@@ -31,9 +31,12 @@ pub struct DescentSettings {
 
 impl Default for DescentSettings {
     fn default() -> Self {
-        Self { steps: 400, rate: 0.05, smoothness: vec![0.0, 0.003, 0.03, 0.3, 3.0], tuning_images: 8, restarts: 1 }
+        Self { steps: 400, rate: 0.05, smoothness: vec![0.0, 0.01, 0.1, 1.0], tuning_images: 8, restarts: 1 }
     }
 }
+
+/// Weights beyond those listed that may be tried, each ten times the one before.
+const LARGER: usize = 4;
 
 /// What gradient descent moves.
 #[derive(Module, Debug)]
@@ -115,7 +118,8 @@ impl<'a> Descent<'a> {
         Ok(Descended { pixels, smoothness, steps: tuned + all.len() * self.settings.steps })
     }
 
-    /// The weight that gives the attacker its own images back best, by SSIM; and the steps that took.
+    /// The weight that gives the attacker its own images back best, by SSIM; and the steps that took. Where the last of
+    /// the list is the best, ten times as much is tried, and so on.
     fn choose_smoothness(
         &self,
         own: &Seen,
@@ -129,16 +133,22 @@ impl<'a> Descent<'a> {
         let truth = self.target.scale.pixels(own.prepared.clone());
         let start =
             starts.images.first().map_or_else(|| truth.clone().mean_dim(0), |(_, start)| start.clone().mean_dim(0));
-        let (mut best, steps) = ((*first, f32::NEG_INFINITY), self.settings.steps / 2);
-        for &smoothness in candidates {
-            let (pixels, _) =
-                self.descend(&own.smashed, spread(&start, truth.dims()[0]), smoothness, steps, observer)?;
-            let likeness = ssim(truth.clone(), pixels).mean().into_scalar::<f32>();
-            if likeness > best.1 {
-                best = (smoothness, likeness);
+        let steps = self.settings.steps / 2;
+        let (mut best, mut likeness, mut tried) = ((*first, 0), f32::NEG_INFINITY, 0);
+        let mut last = *first;
+        loop {
+            last = match candidates.get(tried) {
+                Some(&listed) => listed,
+                None if best.1 + 1 == tried && tried < candidates.len() + LARGER => last * 10.0,
+                None => return Ok((best.0, steps * tried)),
+            };
+            let (pixels, _) = self.descend(&own.smashed, spread(&start, truth.dims()[0]), last, steps, observer)?;
+            let reached = ssim(truth.clone(), pixels).mean().into_scalar::<f32>();
+            if reached > likeness {
+                (best, likeness) = ((last, tried), reached);
             }
+            tried += 1;
         }
-        Ok((best.0, steps * candidates.len()))
     }
 
     /// Gradient descent from `start`; the images, and each one's objective at the end.

@@ -1,6 +1,6 @@
 //! A back half as a service, and what a server's owner sees of it.
 
-use cleave_nets::Shape;
+use cleave_nets::{Shape, argmax};
 use cleave_partition::{BackHalf, Error, SmashedData};
 use cleave_transport::{Observer, Reply, Request, RequestRecord, Service, ServiceError, ServiceInfo, TransportError};
 use cleave_wire::Element;
@@ -61,15 +61,10 @@ impl Service for BackService {
         let values = self.back.answer(data).map_err(failed)?;
         let outputs = self.back.manifest().terms.outputs.max(1);
         if let Ok(mut last) = self.last.lock() {
-            *last = values.chunks(outputs).map(largest).collect();
+            *last = values.chunks(outputs).map(argmax).collect();
         }
         Ok(Reply { values })
     }
-}
-
-/// Position of the largest score; the first of equal ones.
-pub fn largest(scores: &[f32]) -> usize {
-    scores.iter().enumerate().fold(0, |best, (index, &score)| if score > scores[best] { index } else { best })
 }
 
 /// One line on stderr for each request.

@@ -150,6 +150,11 @@ impl Layer {
         matches!(self, Self::Conv2d { .. } | Self::Linear { .. } | Self::Residual { .. })
     }
 
+    /// Whether every value is passed on as it is, at inference.
+    pub const fn is_idle(&self) -> bool {
+        matches!(self, Self::Dropout { .. } | Self::Flatten)
+    }
+
     /// The output shape for `input`.
     ///
     /// # Errors
@@ -255,6 +260,8 @@ pub struct NumberedLayer {
     pub range: Range<usize>,
     /// Index of the weight layer itself.
     pub weight: usize,
+    /// Index behind the last of its layers that changes a value: a dropout or flatten at its end is left to what follows.
+    pub end: usize,
 }
 
 /// An input shape and a list of layers.
@@ -312,11 +319,13 @@ impl Architecture {
         let weights: Vec<usize> = (0..self.layers.len()).filter(|&i| self.layers[i].is_weighted()).collect();
         let begin = |k: usize| if k == 0 { 0 } else { self.begin_of(weights[k]) };
         let end = |k: usize| if k + 1 == weights.len() { self.layers.len() } else { begin(k + 1) };
+        let busy = |layer: &Layer| !layer.is_idle();
         let entry = |k: usize| NumberedLayer {
             number: k + 1,
             name: format!("{}{}", self.kind_name(weights[k]), k + 1),
             range: begin(k)..end(k),
             weight: weights[k],
+            end: weights[k] + 1 + self.layers[weights[k] + 1..end(k)].iter().rposition(busy).map_or(0, |last| last + 1),
         };
         (0..weights.len()).map(entry).collect()
     }

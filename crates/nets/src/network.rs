@@ -9,6 +9,11 @@ use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+/// Position of the largest score; the first of equal ones.
+pub fn argmax(scores: &[f32]) -> usize {
+    scores.iter().enumerate().fold(0, |best, (index, &score)| if score > scores[best] { index } else { best })
+}
+
 /// What goes along with the images through one forward pass.
 #[derive(Default)]
 pub struct Pass<'a> {

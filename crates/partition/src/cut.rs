@@ -41,13 +41,12 @@ impl Cut {
         let numbered = architecture.numbered_layer(self.layer)?;
         let rest = &architecture.layers[numbered.weight + 1..numbered.range.end];
         let stop = |layer: &Layer| matches!(layer, Layer::MaxPool(_) | Layer::AvgPool(_) | Layer::GlobalAvgPool);
-        let idle = |layer: &Layer| matches!(layer, Layer::Dropout { .. } | Layer::Flatten);
-        let taken = match self.point {
-            Point::Linear => 0,
-            Point::Activation => rest.iter().take_while(|layer| !stop(layer) && !idle(layer)).count(),
-            Point::Whole => rest.iter().rposition(|layer| !idle(layer)).map_or(0, |last| last + 1),
+        let inside = numbered.weight + 1;
+        let position = match self.point {
+            Point::Linear => inside,
+            Point::Activation => inside + rest.iter().take_while(|layer| !stop(layer) && !layer.is_idle()).count(),
+            Point::Whole => numbered.end,
         };
-        let position = numbered.weight + 1 + taken;
         if position >= architecture.layers.len() {
             return Err(Error::NothingLeft { cut: self, last: self.layer });
         }

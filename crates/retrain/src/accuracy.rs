@@ -3,7 +3,7 @@
 use crate::{Error, SignalSource, unmask};
 use burn::tensor::{Tensor, TensorData};
 use cleave_data::Loader;
-use cleave_nets::{Network, Pass};
+use cleave_nets::{Network, Pass, argmax};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -48,7 +48,7 @@ pub fn evaluate(
             let planes = source.map(|source| source.planes(&signals, &mut rng)).transpose()?;
             let scores = network.infer(batch.images, planes, batch.labels.len())?;
             for (index, row) in scores.chunks(network.output().values()).enumerate() {
-                let masked = largest(row);
+                let masked = argmax(row);
                 let spec = source.map(SignalSource::spec);
                 let label = spec.map_or(masked, |spec| unmask(spec.kind, spec.classes, masked, signals[index]));
                 matches += usize::from(masked == batch.labels[index]);
@@ -60,11 +60,6 @@ pub fn evaluate(
     }
     evaluation.masked_matches = matches as f64 / total.max(1) as f64;
     Ok(evaluation)
-}
-
-/// Position of the largest score; the first of equal ones.
-fn largest(scores: &[f32]) -> usize {
-    scores.iter().enumerate().fold(0, |best, (index, &score)| if score > scores[best] { index } else { best })
 }
 
 /// Average accuracy (sun2019, Eq. 11): the mean over `draws` random samples of `size` images of the share that is right.

@@ -102,12 +102,12 @@ pub enum Error {
         /// NaN or an infinity.
         loss: f32,
     },
-    /// A saved state belongs to other settings.
-    #[error("{} was saved with other settings ({difference}); resume with the old ones or remove the folder", .path.display())]
+    /// A saved state belongs to another run.
+    #[error("{} was saved by another run ({difference}); resume with what it had, or remove the folder", .path.display())]
     OtherRun {
         /// The state.
         path: PathBuf,
-        /// The first setting that differs, old against new.
+        /// The first thing that differs, old against new.
         difference: String,
     },
     /// A saved state cannot be read.

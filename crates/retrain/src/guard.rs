@@ -5,7 +5,7 @@ use crate::dependence::distance_correlation;
 use crate::learner::Learner;
 use crate::probe::Probes;
 use burn::tensor::{Tensor, TensorData};
-use cleave_nets::{Architecture, Defence, Layer, Network, Pass};
+use cleave_nets::{Architecture, Defence, Network, Pass};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -161,10 +161,7 @@ pub(crate) fn behind(architecture: &Architecture, first: usize, layer: usize) ->
     if !(first..=last).contains(&layer) {
         return Err(Error::Place { layer, first, last });
     }
-    let numbered = architecture.numbered_layer(layer)?;
-    let idle = |layer: &Layer| matches!(layer, Layer::Dropout { .. } | Layer::Flatten);
-    let rest = &architecture.layers[numbered.weight + 1..numbered.range.end];
-    Ok(numbered.weight + 1 + rest.iter().rposition(|layer| !idle(layer)).map_or(0, |last| last + 1))
+    Ok(architecture.numbered_layer(layer)?.end)
 }
 
 /// Activations behind positions of the layer list, each `[batch, channels, height, width]`.

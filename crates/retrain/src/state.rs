@@ -1,11 +1,13 @@
 //! A training run on disk, so that it can be interrupted.
 
 use crate::learner::Learner;
-use crate::{Error, TrainSettings};
+use crate::{Error, SignalSource, TrainSettings};
 use burn::tensor::Bytes;
+use cleave_data::Dataset;
 use cleave_nets::{Contents, Header, HostTensor, Network, Role, read_checkpoint, write_atomically, write_checkpoint};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 /// The manifest of a saved state.
@@ -17,10 +19,66 @@ pub(crate) struct Progress {
     pub(crate) step: usize,
     /// Seconds trained.
     pub(crate) seconds: f64,
-    /// The settings of the run.
-    settings: TrainSettings,
-    /// Frozen layers and shape of the run; a state of another network is refused.
+    /// What went into the run.
+    #[serde(flatten)]
+    run: Run,
+    /// Shape of the trained part; a state of another network is refused.
     architecture: serde_json::Value,
+}
+
+/// What goes into a run: a resumed one must have the same.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Run {
+    settings: TrainSettings,
+    /// Names and labels of the images to learn from.
+    images: String,
+    /// The digits that signals are drawn with.
+    digits: String,
+    /// The layers that stay as they are.
+    preserved: String,
+}
+
+impl Run {
+    pub(crate) fn new(
+        settings: &TrainSettings,
+        images: &Dataset,
+        source: Option<&SignalSource>,
+        preserved: Option<&Network>,
+    ) -> Result<Self, Error> {
+        let names = (0..images.len()).map(|at| images.name(at)).zip(images.labels());
+        let glyphs = source.and_then(SignalSource::glyphs).map_or_else(Vec::new, |glyphs| {
+            let digits = glyphs.digits().into_iter();
+            digits.flat_map(|digit| (0..glyphs.len(digit)).filter_map(move |at| glyphs.get(digit, at).ok())).collect()
+        });
+        let tensors = preserved.map(Network::tensors).transpose()?.unwrap_or_default();
+        let bits: Vec<_> =
+            tensors.into_values().flat_map(|tensor| tensor.values.into_iter().map(f32::to_bits)).collect();
+        Ok(Self {
+            settings: settings.clone(),
+            images: format!("{} images, {}", images.len(), fingerprint(&names.collect::<Vec<_>>())),
+            digits: format!("{} images, {}", glyphs.len(), fingerprint(&glyphs)),
+            preserved: format!("{} weights, {}", bits.len(), fingerprint(&bits)),
+        })
+    }
+
+    /// The first thing in which two runs differ, in words.
+    fn difference(&self, new: &Self) -> Option<String> {
+        let said = |name: &str, old: &str, new: &str| {
+            (old != new).then(|| format!("the {name} were others: {old}, now {new}"))
+        };
+        difference(&self.settings, &new.settings)
+            .or_else(|| said("images", &self.images, &new.images))
+            .or_else(|| said("digits of the signal", &self.digits, &new.digits))
+            .or_else(|| said("preserved layers", &self.preserved, &new.preserved))
+    }
+}
+
+/// Tells things apart by mistake, not by malice. Another version of Rust may give another figure; a state is then
+/// refused.
+fn fingerprint(thing: &impl Hash) -> String {
+    let mut hasher = DefaultHasher::new();
+    thing.hash(&mut hasher);
+    format!("fingerprint {:016x}", hasher.finish())
 }
 
 const STATE: &str = "state.safetensors";
@@ -47,7 +105,7 @@ fn optimizers_of(step: usize) -> String {
 pub(crate) fn save<'a>(
     folder: &Path,
     learners: impl Iterator<Item = (String, &'a Learner)>,
-    settings: &TrainSettings,
+    run: &Run,
     step: usize,
     seconds: f64,
 ) -> Result<(), Error> {
@@ -64,8 +122,7 @@ pub(crate) fn save<'a>(
         let full = |leaf| if name.is_empty() { leaf } else { format!("{name}/{leaf}") };
         tensors.extend(network.tensors()?.into_iter().map(|(leaf, tensor)| (full(leaf), tensor)));
     }
-    let progress =
-        Progress { header: Header::of(Role::Whole), step, seconds, settings: settings.clone(), architecture };
+    let progress = Progress { header: Header::of(Role::Whole), step, seconds, run: run.clone(), architecture };
     write_checkpoint(&path(folder), &Contents { tensors, glyphs: None }, &progress)?;
     remove_other_optimizers(folder, Some(step));
     Ok(())
@@ -94,14 +151,14 @@ pub(crate) fn clear(folder: &Path) {
     remove_other_optimizers(folder, None);
 }
 
-/// Puts `learners`, named as in [`save`], where a run with the same settings and network left them.
+/// Puts `learners`, named as in [`save`], where the same run left them.
 pub(crate) fn load<'a>(
     folder: &Path,
     learners: impl Iterator<Item = (String, &'a mut Learner)>,
-    settings: &TrainSettings,
+    run: &Run,
 ) -> Result<Progress, Error> {
     let (progress, contents) = read_checkpoint::<Progress>(&path(folder), Role::Whole)?;
-    if let Some(difference) = difference(&progress.settings, settings) {
+    if let Some(difference) = progress.run.difference(run) {
         return Err(Error::OtherRun { path: path(folder), difference });
     }
     let mut parts: BTreeMap<String, BTreeMap<String, HostTensor>> = BTreeMap::new();

@@ -4,6 +4,7 @@ use crate::accuracy::{frozen_features, to_device};
 use crate::guard::{Secrets, Watch};
 use crate::learner::Learner;
 use crate::probe::{hits, whole_numbers};
+use crate::state::Run;
 use crate::{Error, Guard, SignalSource, evaluate, relabel, state};
 use burn::nn::loss::{CrossEntropyLoss, CrossEntropyLossConfig};
 use burn::optim::decay::WeightDecayConfig;
@@ -250,6 +251,7 @@ pub struct Trainer {
     train: Loader,
     validation: Option<Loader>,
     settings: TrainSettings,
+    run: Run,
     loss: CrossEntropyLoss,
     step: usize,
     seconds: f64,
@@ -307,16 +309,17 @@ impl Trainer {
         let loss = CrossEntropyLossConfig::new().init(trained.network.device());
         let Curriculum { hold, span, .. } = settings.curriculum;
         let watch = Watch::new(&settings.guard, network, preserved, hold + span, settings.seed)?;
-        Ok(Self { frozen, trained, watch, source, train, validation, settings, loss, step: 0, seconds: 0.0 })
+        let run = Run::new(&settings, train.dataset(), source.as_ref(), frozen.as_ref())?;
+        Ok(Self { frozen, trained, watch, source, train, validation, settings, run, loss, step: 0, seconds: 0.0 })
     }
 
     /// Goes on from the state in `folder`.
     ///
     /// # Errors
-    /// [`Error::OtherRun`] when it belongs to other settings; [`Error::State`] when it cannot be read.
+    /// [`Error::OtherRun`] when it belongs to other settings or images; [`Error::State`] when it cannot be read.
     pub fn resume(mut self, folder: &Path) -> Result<Self, Error> {
         let learners = std::iter::once((String::new(), &mut self.trained)).chain(self.watch.learners_mut());
-        let progress = state::load(folder, learners, &self.settings)?;
+        let progress = state::load(folder, learners, &self.run)?;
         (self.step, self.seconds) = (progress.step, progress.seconds);
         Ok(self)
     }
@@ -406,7 +409,7 @@ impl Trainer {
     fn save(&self, folder: Option<&Path>) -> Result<(), Error> {
         let learners = std::iter::once((String::new(), &self.trained)).chain(self.watch.learners());
         match folder {
-            Some(folder) => state::save(folder, learners, &self.settings, self.step, self.seconds),
+            Some(folder) => state::save(folder, learners, &self.run, self.step, self.seconds),
             None => Ok(()),
         }
     }

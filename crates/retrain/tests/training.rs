@@ -4,9 +4,9 @@
 
 mod common;
 
-use cleave_data::{LoadOptions, Loader, Preparation, Shapes};
+use cleave_data::{Glyphs, LoadOptions, Loader, Preparation, Shapes};
 use cleave_nets::{AlexNet, Network, device};
-use cleave_retrain::{Error, Measurement, Observer, Outcome, TrainSettings, Trainer, evaluate};
+use cleave_retrain::{Error, Measurement, Observer, Outcome, SignalSource, TrainSettings, Trainer, evaluate};
 use common::{alexnet, assert_equal, joined, loader, run, settings};
 
 fn trainer(preserved: usize, steps: usize) -> Trainer {
@@ -35,6 +35,29 @@ fn a_state_of_other_settings_is_refused() {
         "{error}"
     );
     assert!(trainer(2, 12).resume(folder.path()).is_err());
+}
+
+#[test]
+fn a_state_of_other_images_digits_or_layers_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    run(trainer(1, 12), Some(folder.path()), 2);
+    let resumed = |network, source, images| {
+        let trainer =
+            Trainer::new(&network, 1, Some(source), loader("train", images, true), None, settings(12)).unwrap();
+        trainer.resume(folder.path()).err().map(|error| error.to_string())
+    };
+    let (network, source) = joined(1);
+    assert_eq!(resumed(network.clone(), source.clone(), 64), None);
+    let error = resumed(network.clone(), source.clone(), 72).unwrap();
+    assert!(error.contains("64 images") && error.contains("72 images"), "{error}");
+    let shape = network.signal_shape().unwrap();
+    let digits = Glyphs::drawn(9, &[0, 1], 8).unwrap();
+    let other = SignalSource::new(source.spec().clone(), Some(digits), shape.height, shape.width).unwrap();
+    assert!(resumed(network.clone(), other, 64).unwrap().contains("digits"));
+    let mut tensors = network.tensors().unwrap();
+    tensors.get_mut("0.bias").unwrap().values[0] = 0.5;
+    let other = Network::from_tensors(network.architecture().clone(), tensors, network.device()).unwrap();
+    assert!(resumed(other, source, 64).unwrap().contains("preserved layers"));
 }
 
 #[test]

@@ -2,12 +2,14 @@
 
 use crate::options::{DataOptions, open_dataset, validation_split};
 use crate::page::{DemoReport, RequestRow, Row};
-use crate::serving::{BackService, MAX_BATCH, largest};
+use crate::serving::{BackService, MAX_BATCH};
 use crate::training::{EVALUATION_BATCH, Watch, interrupt_flag, measured_preparation};
 use crate::{Failure, Output};
 use clap::Args;
 use cleave_data::{Augmentation, Dataset, Glyphs, LoadOptions, Loader, Preparation};
-use cleave_nets::{AlexNet, Checkpoint, Device, Header, ModelCard, Network, Role, SignalForm, SignalKind, Training};
+use cleave_nets::{
+    AlexNet, Checkpoint, Device, Header, ModelCard, Network, Role, SignalForm, SignalKind, Training, argmax,
+};
 use cleave_partition::{BackHalf, Cut, Error, FrontHalf, Offer, release};
 use cleave_retrain::{
     Curriculum, JoinSettings, Outcome, SignalSource, TrainSettings, Trainer, average_accuracy, evaluate, join_signal,
@@ -259,7 +261,7 @@ impl Demo {
                 png: pixels.to_png()?,
                 truth: class(unseen.label(index).unwrap_or_default()),
                 masked: service.last_masked().first().map(|&label| class(label)).unwrap_or_default(),
-                unmasked: class(largest(&front.unmask(&reply.values, signals[0])?)),
+                unmasked: class(argmax(&front.unmask(&reply.values, signals[0])?)),
                 bytes: reply.bytes_sent + reply.bytes_received,
                 milliseconds: reply.elapsed.as_secs_f64() * 1000.0,
             });

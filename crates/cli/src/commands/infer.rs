@@ -3,10 +3,9 @@
 use crate::decoys::{DecoyOptions, Hidden, Item, Pool};
 use crate::inputs::{Entry, Inputs};
 use crate::options::DeviceOption;
-use crate::serving::largest;
 use crate::{Failure, Output, gate};
 use clap::{Args, ValueEnum};
-use cleave_nets::{Checkpoint, Defence};
+use cleave_nets::{Checkpoint, Defence, argmax};
 use cleave_partition::{FrontHalf, list_defences, probabilities};
 use cleave_transport::{Client, ClientConfig, ClientTls, Identity, Trust, client_stem};
 use cleave_wire::Element;
@@ -334,7 +333,7 @@ fn read(front: &FrontHalf, scores: &[f32], signals: &[usize]) -> Result<Vec<Answ
     let rows = scores.chunks(outputs).zip(signals);
     rows.map(|(row, &signal)| {
         let shares = probabilities(&front.unmask(row, signal)?);
-        let best = largest(&shares);
+        let best = argmax(&shares);
         Ok((best, shares[best]))
     })
     .collect()

@@ -27,7 +27,7 @@ audit() {
 # The whole image from one layer: nothing joins the base network.
 audit base-linear base --data "$cats" --cuts 1:linear,1:activation --invert 16 --attacks white-box,least-squares,jacobian
 # Every cut of the network whose signal joins the image, with and without the first pool.
-audit digit-0 digit-0 --data "$cats" --base "$out/base.safetensors" --cuts 1:activation,1,2,3,4,5 --invert 60
+audit digit-0 digit-0 --data "$cats" --base "$out/base.safetensors" --cuts 1:activation,1,2,3,4,5
 # The paper's setting: the cut right behind the layer that the signal joins.
 for n in 1 2 3 4; do
     audit digit-$n digit-$n --data "$cats" --base "$out/base.safetensors" --cuts $((n + 1)) --attacks probes,jacobian
@@ -35,4 +35,4 @@ for n in 1 2 3 4; do
         --attacks probes,jacobian
 done
 # An offset on ten classes, attacked in full.
-audit mnist-1-full mnist-1 --data "$digits" --base "$out/mnist-base.safetensors" --flip 0 --cuts 2,3,4,5 --invert 60
+audit mnist-1-full mnist-1 --data "$digits" --base "$out/mnist-base.safetensors" --flip 0 --cuts 2,3,4,5

@@ -2,6 +2,7 @@
 
 use crate::baseline::{baselines, jpeg, to_pngs};
 use crate::decoder::Decoder;
+use crate::imitation::imitate;
 use crate::jacobian::visible;
 use crate::least_squares::{is_one_layer, solve};
 use crate::parts::{Parts, Pictured};
@@ -9,10 +10,11 @@ use crate::pixels::Lot;
 use crate::probe::probe;
 use crate::query_free::substitute;
 use crate::target::Seen;
-use crate::white_box::{Descended, Descent, Starts, mean_image};
+use crate::white_box::{Arrived, Descended, Descent, mean_image};
 use crate::{
-    Audit, Baseline, Bound, CutFindings, DecoderSettings, DescentSettings, Error, Inversion, InversionKind, Judge,
-    LinearSettings, Observer, Probe, ProbeSettings, Share, Subject, SubstituteSettings, Target, Visible,
+    Audit, Baseline, Bound, CutFindings, DecoderSettings, DescentSettings, Error, Imitation, ImitationSettings,
+    Inversion, InversionKind, Judge, LinearSettings, Observer, Probe, ProbeSettings, Share, Subject,
+    SubstituteSettings, Target, Visible,
 };
 use burn::tensor::Tensor;
 use cleave_data::Loader;
@@ -40,14 +42,23 @@ pub enum Attack {
     QueryFree,
     /// The linear attack, where the front half is one layer.
     LeastSquares,
+    /// No attack on the client, but one by it: a copy of the back half.
+    Imitation,
     /// No attack, but how much an attack can see: the Jacobian.
     Jacobian,
 }
 
 impl Attack {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Probes, Self::Decoder, Self::WhiteBox, Self::QueryFree, Self::LeastSquares, Self::Jacobian];
+    pub const ALL: [Self; 7] = [
+        Self::Probes,
+        Self::Decoder,
+        Self::WhiteBox,
+        Self::QueryFree,
+        Self::LeastSquares,
+        Self::Imitation,
+        Self::Jacobian,
+    ];
 }
 
 /// How much is tried.
@@ -74,6 +85,8 @@ pub struct AuditSettings {
     pub probes: ProbeSettings,
     /// The linear attack, where the front half is one layer.
     pub linear: LinearSettings,
+    /// The copy of the back half.
+    pub imitation: ImitationSettings,
     /// Private images that the Jacobian is measured at.
     pub jacobians: usize,
     /// How.
@@ -93,6 +106,7 @@ impl Default for AuditSettings {
             substitute: SubstituteSettings::default(),
             probes: ProbeSettings::default(),
             linear: LinearSettings::default(),
+            imitation: ImitationSettings::default(),
             jacobians: 2,
             spectrum: SpectrumSettings::default(),
         }
@@ -274,17 +288,14 @@ impl Pictured for Inversions {
 #[derive(Serialize, Deserialize)]
 struct Seeing(Vec<Visible>);
 
-impl Pictured for Seeing {
-    fn pictures(&mut self) -> Vec<&mut Vec<Vec<u8>>> {
-        Vec::new()
-    }
-}
+impl Pictured for Seeing {}
 
-impl Pictured for ReadBy {
-    fn pictures(&mut self) -> Vec<&mut Vec<Vec<u8>>> {
-        Vec::new()
-    }
-}
+impl Pictured for ReadBy {}
+
+#[derive(Serialize, Deserialize)]
+struct Copied(Option<Imitation>);
+
+impl Pictured for Copied {}
 
 impl Run<'_> {
     fn all(&self, at: usize, observer: &mut dyn Observer) -> Result<(CutFindings, Baseline), Error> {
@@ -301,6 +312,10 @@ impl Run<'_> {
         if self.tries(Attack::LeastSquares) && is_one_layer(&self.candidate.target.front) {
             inversions.extend(self.parts.part(&name("least-squares"), || self.solved(observer))?.0);
         }
+        let imitation = match self.tries(Attack::Imitation) {
+            true => self.parts.part(&name("imitation"), || self.imitated(observer))?.0,
+            false => None,
+        };
         let seeing = match self.tries(Attack::Jacobian) {
             true => self.parts.part(&self.jacobian_name(), || self.seeing(observer))?.0,
             false => Vec::new(),
@@ -312,7 +327,7 @@ impl Run<'_> {
             .into_iter()
             .next()
             .ok_or_else(|| Error::Part { path: name("jpeg").into(), reason: "it is empty".to_owned() })?;
-        Ok((CutFindings { visible: seeing, bound, ..self.findings(bytes, read, inversions)? }, jpeg))
+        Ok((CutFindings { imitation, visible: seeing, bound, ..self.findings(bytes, read, inversions)? }, jpeg))
     }
 
     /// Candidates that differ in defences at the cut alone have one Jacobian.
@@ -345,6 +360,7 @@ impl Run<'_> {
             check: check.clone(),
             inversions,
             probes: read.probes,
+            imitation: None,
             visible: Vec::new(),
             bound: None,
         })
@@ -408,22 +424,28 @@ impl Run<'_> {
         self.candidate.target.see(self.lots.own.part(0, images), &mut ChaCha8Rng::seed_from_u64(self.seed))
     }
 
-    /// The trained decoder, and the descent, which also starts from the decoder's answer.
+    /// The trained decoder, and the descent, which also makes use of the decoder's answer.
     fn inversions(&self, observer: &mut dyn Observer) -> Result<Inversions, Error> {
-        let (seen, target) = (self.seen()?, &self.candidate.target);
-        let (mut found, mut starts) = (Vec::new(), vec![("the mean image", self.mean())]);
+        let (seen, own) = (self.seen()?, self.own()?);
+        let (mut found, mut decoded) = (Vec::new(), None);
         if self.tries(Attack::Decoder) {
-            let (decoder, decoded) = self.decoded(&seen, observer)?;
-            found.push(decoder);
-            starts.push(("the decoder's answer", decoded));
+            let (inversion, decoder) = self.decoded(&seen, observer)?;
+            found.push(inversion);
+            decoded = Some(decoder);
         }
         if self.tries(Attack::WhiteBox) {
-            found.insert(0, self.descended(InversionKind::WhiteBox, &target.front, starts, &seen, observer)?);
+            let decode = |smashed: &Tensor<4>| decoded.as_ref().map(|decoder| decoder.decode(smashed.clone()));
+            let arrived = |seen: &Seen| -> Result<Arrived, Error> {
+                Ok(Arrived { smashed: seen.smashed.clone(), decoded: decode(&seen.smashed).transpose()? })
+            };
+            let arrived = (arrived(&seen)?, arrived(&own)?);
+            let front = &self.candidate.target.front;
+            found.insert(0, self.descended(InversionKind::WhiteBox, front, &arrived, [&seen, &own], observer)?);
         }
         Ok(Inversions(found))
     }
 
-    fn decoded(&self, seen: &Seen, observer: &mut dyn Observer) -> Result<(Inversion, Tensor<4>), Error> {
+    fn decoded(&self, seen: &Seen, observer: &mut dyn Observer) -> Result<(Inversion, Decoder), Error> {
         let (began, settings) = (Instant::now(), &self.auditor.settings.decoder);
         observer.began(&format!("cut {}: decoder", self.candidate.cut), settings.steps);
         let decoder = Decoder::train(&self.candidate.target, self.auditor.attacker, settings, self.seed, observer)?;
@@ -439,15 +461,16 @@ impl Run<'_> {
             steps: settings.steps,
             seconds: began.elapsed().as_secs_f64(),
         };
-        Ok((self.inversion(found, seen, decoded.clone(), observer)?, decoded))
+        Ok((self.inversion(found, seen, decoded, observer)?, decoder))
     }
 
     fn query_free(&self, observer: &mut dyn Observer) -> Result<Inversions, Error> {
         let settings = &self.auditor.settings.substitute;
         observer.began(&format!("cut {}: substitute front half", self.candidate.cut), settings.steps);
         let made_up = substitute(&self.candidate.target, self.auditor.attacker, settings, self.seed, observer)?;
-        let starts = vec![("the mean image", self.mean())];
-        let mut found = self.descended(InversionKind::QueryFree, &made_up, starts, &self.seen()?, observer)?;
+        let (seen, own) = (self.seen()?, self.own()?);
+        let arrived = [&seen, &own].map(|seen| Arrived { smashed: seen.smashed.clone(), decoded: None });
+        let mut found = self.descended(InversionKind::QueryFree, &made_up, &arrived.into(), [&seen, &own], observer)?;
         found.attacker_images = self.learned_from(settings.steps);
         found.steps += settings.steps;
         Ok(Inversions(vec![found]))
@@ -471,6 +494,16 @@ impl Run<'_> {
         Ok(Inversions(vec![self.inversion(found, &seen, pixels, observer)?]))
     }
 
+    fn imitated(&self, observer: &mut dyn Observer) -> Result<Copied, Error> {
+        let settings = &self.auditor.settings.imitation;
+        observer.began(&format!("cut {}: imitation", self.candidate.cut), settings.steps);
+        let Auditor { attacker, .. } = self.auditor;
+        let copy = imitate(&self.candidate.target, attacker, &self.lots.probed, settings, self.seed, observer)?;
+        let (alike, right) = (100.0 * copy.agreement.share, 100.0 * copy.accuracy.share);
+        observer.found(&format!("imitation: {alike:.1} % of answers alike, {right:.1} % right"));
+        Ok(Copied(Some(copy)))
+    }
+
     fn seeing(&self, observer: &mut dyn Observer) -> Result<Seeing, Error> {
         let AuditSettings { jacobians, ref spectrum, .. } = self.auditor.settings;
         let target = &self.candidate.target;
@@ -484,12 +517,13 @@ impl Run<'_> {
         Ok(Seeing(found))
     }
 
+    /// A descent on private images, the first of each pair, tuned on the attacker's own, the second.
     fn descended(
         &self,
         kind: InversionKind,
         front: &cleave_nets::Network,
-        images: Vec<(&'static str, Tensor<4>)>,
-        seen: &Seen,
+        (private, own): &(Arrived, Arrived),
+        [seen, seen_own]: [&Seen; 2],
         observer: &mut dyn Observer,
     ) -> Result<Inversion, Error> {
         let began = Instant::now();
@@ -497,28 +531,34 @@ impl Run<'_> {
         if kind == InversionKind::QueryFree {
             settings.restarts = 0; // the optimistic end of the range: the time goes to the other attacks
         }
-        let names: Vec<_> = images.iter().map(|(name, _)| *name).collect();
-        let from = match settings.restarts {
-            0 => names.join(", "),
-            restarts => format!("{}, {restarts} of noise", names.join(", ")),
-        };
-        let runs = images.len() + settings.restarts;
-        let steps = settings.steps * runs + settings.steps / 2 * settings.smoothness.len();
+        let decoded = private.decoded.is_some();
+        let runs = 1 + usize::from(decoded) + settings.restarts;
+        let tried = settings.smoothness.len() + if decoded { settings.anchors.len() } else { 0 };
+        let steps = settings.steps * runs + settings.steps / 2 * tried;
         observer.began(&format!("cut {}: {kind:?} inversion", self.candidate.cut), steps);
-        let descent = Descent::new(front, &self.candidate.target, &settings, self.seed)?;
-        let own = self.own()?;
-        let Descended { pixels, smoothness, steps } =
-            descent.invert(&seen.smashed, &own, &Starts { images }, self.seed, observer)?;
+        let descent = Descent::new(front, &self.candidate.target, &settings, self.mean(), self.seed)?;
+        let truth = self.candidate.target.scale.pixels(seen_own.prepared.clone());
+        let Descended { pixels, prior, steps } = descent.invert(private, own, &truth, self.seed, observer)?;
+        let from = if decoded { ", the decoder's answer" } else { "" };
+        let anchor =
+            if decoded { format!(", distance from the decoder's answer {}", prior.anchor) } else { String::new() };
         let words = format!(
-            "Adam at rate {}, {} steps from each of {from}; total variation weighted {smoothness}, chosen by SSIM on \
-             {} of the attacker's images",
+            "Adam at rate {}, {} steps from each of the mean image{from}, {} of noise; weight of the total variation \
+             {}{anchor}, chosen by SSIM on {} of the attacker's images",
             settings.rate,
             settings.steps,
-            own.labels.len()
+            settings.restarts,
+            prior.smoothness,
+            seen_own.labels.len()
         );
-        let seconds = began.elapsed().as_secs_f64();
-        let attacker_images = own.labels.len();
-        self.inversion(Found { kind, settings: words, attacker_images, steps, seconds }, seen, pixels, observer)
+        let found = Found {
+            kind,
+            settings: words,
+            attacker_images: seen_own.labels.len(),
+            steps,
+            seconds: began.elapsed().as_secs_f64(),
+        };
+        self.inversion(found, seen, pixels, observer)
     }
 
     fn inversion(

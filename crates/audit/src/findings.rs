@@ -192,6 +192,23 @@ pub struct Probe {
     pub seed: u64,
 }
 
+/// A copy of the back half that a client trained on answers to questions of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Imitation {
+    /// Private images on which copy and back half answer alike, before unmasking.
+    pub agreement: Share,
+    /// Private images on which a client with the copy is right, after unmasking.
+    pub accuracy: Share,
+    /// Questions that were asked.
+    pub questions: usize,
+    /// Steps of training.
+    pub steps: usize,
+    /// Seconds.
+    pub seconds: f64,
+    /// Seed.
+    pub seed: u64,
+}
+
 /// How many directions of an image smashed data shows: the Jacobian at one private image, pixels of 0 to 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Visible {
@@ -258,6 +275,9 @@ pub struct CutFindings {
     pub inversions: Vec<Inversion>,
     /// Probes.
     pub probes: Vec<Probe>,
+    /// The copy of the back half; `None` where none was tried.
+    #[serde(default)]
+    pub imitation: Option<Imitation>,
     /// The Jacobian at some private images.
     pub visible: Vec<Visible>,
     /// What noise guarantees; `None` without noise: no bound.

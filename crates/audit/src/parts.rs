@@ -21,8 +21,10 @@ struct Saved<T> {
 
 /// What a part consists of, and where its pictures hang.
 pub(crate) trait Pictured: Sized {
-    /// The pictures of each entry.
-    fn pictures(&mut self) -> Vec<&mut Vec<Vec<u8>>>;
+    /// The pictures of each entry; without another word there are none.
+    fn pictures(&mut self) -> Vec<&mut Vec<Vec<u8>>> {
+        Vec::new()
+    }
 }
 
 const SETTINGS: &str = "settings.json";

@@ -153,8 +153,8 @@ struct Tally {
     task: usize,
 }
 
-/// Images that probes read together.
-const CHUNK: usize = 100;
+/// Images that are read together.
+pub(crate) const CHUNK: usize = 100;
 
 fn read(target: &Target, private: &Lot, trained: &[Trained], seed: u64) -> Result<Tally, Error> {
     let signal_probes = || trained.iter().filter(|probe| probe.target == ProbeTarget::Signal);
@@ -178,8 +178,8 @@ fn read(target: &Target, private: &Lot, trained: &[Trained], seed: u64) -> Resul
     Ok(tally)
 }
 
-/// Labels that the client reads, knowing its signals.
-fn client_hits(target: &Target, seen: &Seen, answers: &[f32]) -> usize {
+/// Right labels that the client reads off `answers`, knowing its signals.
+pub(crate) fn client_hits(target: &Target, seen: &Seen, answers: &[f32]) -> usize {
     let label = |row: &[f32], signal: usize| match target.spec() {
         Some(spec) => {
             let scores: Vec<f32> =

@@ -1,8 +1,8 @@
 //! "May I release this?", by a policy and with evidence.
 
 use crate::{
-    CutFindings, CutVerdict, Inversion, InversionKind, Judgement, Privacy, Probe, ProbeKind, ProbeTarget, Stand,
-    Visible, summarise,
+    CutFindings, CutVerdict, Imitation, Inversion, InversionKind, Judgement, Privacy, Probe, ProbeKind, ProbeTarget,
+    Stand, Visible, summarise,
 };
 use cleave_leakage::Verdict;
 use cleave_partition::{AuditSummary, Measure, Policy, Violation};
@@ -23,7 +23,7 @@ pub fn judge(findings: &CutFindings, policy: &Policy, reference: [&Policy; 2]) -
     let judgements = vec![
         judgement(Privacy::Input, &all(Privacy::Input, reference[0]), input_evidence(findings)),
         judgement(Privacy::Output, &all(Privacy::Output, reference[1]), output_evidence(findings, &summary)),
-        Judgement { privacy: Privacy::Model, stand: Stand::NotMeasured, evidence: model_evidence(findings) },
+        model_judgement(findings),
     ];
     CutVerdict { policy: policy.name.clone(), promise: policy.promise.clone(), passes: asked.is_empty(), judgements }
 }
@@ -47,9 +47,12 @@ fn judgement(privacy: Privacy, violations: &[Violation], found: Vec<String>) -> 
         some if some.iter().any(measured) => Stand::Broken,
         _ => Stand::NotMeasured,
     };
-    let mut evidence: Vec<String> = violations.iter().map(|violation| format!("{violation}.")).collect();
-    evidence.dedup();
-    evidence.extend(found);
+    let mut evidence: Vec<String> = Vec::new();
+    for sentence in violations.iter().map(|violation| format!("{violation}.")).chain(found) {
+        if !evidence.contains(&sentence) {
+            evidence.push(sentence);
+        }
+    }
     Judgement { privacy, stand, evidence }
 }
 
@@ -113,12 +116,29 @@ fn probe_sentence(probe: &Probe) -> String {
     )
 }
 
+/// A copy this much less often right than the back half has its place; a convention.
+const COPIED_WITHIN: f64 = 0.05;
+
+/// No policy limits what clients learn of the model: the copy of the back half is held against the back half itself.
+fn model_judgement(findings: &CutFindings) -> Judgement {
+    let lost = |copy: &Imitation| findings.task_accuracy.share - copy.accuracy.share;
+    let stand = match &findings.imitation {
+        None => Stand::NotMeasured,
+        Some(copy) if lost(copy) <= COPIED_WITHIN => Stand::Broken,
+        Some(_) => Stand::NotBroken,
+    };
+    Judgement { privacy: Privacy::Model, stand, evidence: model_evidence(findings) }
+}
+
 fn model_evidence(findings: &CutFindings) -> Vec<String> {
     let CutFindings { front_parameters: front, all_parameters: all, .. } = findings;
     let share = 100.0 * *front as f64 / (*all).max(1) as f64;
     let mut evidence = vec![
         format!("Clients get {front} of {all} parameters ({share:.1} %): the front half is given away, not protected."),
-        "Imitation of the back half by questions was not tried; nothing follows from that.".to_owned(),
+        match &findings.imitation {
+            Some(copy) => imitation_sentence(copy),
+            None => "Imitation of the back half by questions was not tried; nothing follows from that.".to_owned(),
+        },
     ];
     let own = findings.probes.iter().filter(|probe| probe.target == ProbeTarget::Label);
     evidence.extend(own.max_by(|a, b| a.accuracy.share.total_cmp(&b.accuracy.share)).map(|probe| {
@@ -132,6 +152,19 @@ fn model_evidence(findings: &CutFindings) -> Vec<String> {
         )
     }));
     evidence
+}
+
+fn imitation_sentence(copy: &Imitation) -> String {
+    format!(
+        "A copy of the back half, from random weights and the answers to {} questions, answers {:.1} % of images alike \
+         and is right in {:.1} % ({:.1} to {:.1}). It counts as broken where that is within {:.0} points of the pair.",
+        copy.questions,
+        100.0 * copy.agreement.share,
+        100.0 * copy.accuracy.share,
+        100.0 * copy.accuracy.low,
+        100.0 * copy.accuracy.high,
+        100.0 * COPIED_WITHIN
+    )
 }
 
 /// What a reader calls an inversion.

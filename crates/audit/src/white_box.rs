@@ -5,7 +5,7 @@ use crate::learner::cosine;
 use crate::observer::{Observer, step};
 use crate::pixels::{Lot, PixelScale, to_host};
 use crate::similarity::{ssim, total_variation};
-use crate::target::{Seen, Target};
+use crate::target::Target;
 use burn::module::{Module, Param};
 use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::{Tensor, TensorData};
@@ -23,7 +23,9 @@ pub struct DescentSettings {
     pub rate: f64,
     /// Weights of the total variation to choose from, the largest last; larger ones are tried where that is the best.
     pub smoothness: Vec<f32>,
-    /// Images of the attacker's own that the weight is chosen on.
+    /// Weights of the squared distance from a decoder's answer to choose from, where there is one; likewise.
+    pub anchors: Vec<f32>,
+    /// Images of the attacker's own that the weights are chosen on.
     pub tuning_images: usize,
     /// Starts from noise, besides those from the mean image and from a decoder's answer.
     pub restarts: usize,
@@ -31,7 +33,14 @@ pub struct DescentSettings {
 
 impl Default for DescentSettings {
     fn default() -> Self {
-        Self { steps: 400, rate: 0.05, smoothness: vec![0.0, 0.01, 0.1, 1.0], tuning_images: 8, restarts: 1 }
+        Self {
+            steps: 400,
+            rate: 0.05,
+            smoothness: vec![0.0, 0.01, 0.1, 1.0],
+            anchors: vec![0.0, 0.3, 3.0],
+            tuning_images: 8,
+            restarts: 1,
+        }
     }
 }
 
@@ -52,111 +61,106 @@ pub(crate) struct Descent<'a> {
     front: Network,
     target: &'a Target,
     settings: &'a DescentSettings,
+    /// The mean image, `[1, channels, height, width]`, pixels of 0 to 1.
+    mean: Tensor<4>,
     /// Mean channel of a signal; where the descent of the channel starts.
     plane: Option<Tensor<4>>,
 }
 
-/// Where descents may start.
-pub(crate) struct Starts {
-    /// One image, `[1, channels, height, width]`, or one for each: pixels of 0 to 1.
-    pub(crate) images: Vec<(&'static str, Tensor<4>)>,
+/// Smashed data to be inverted.
+pub(crate) struct Arrived {
+    /// `[batch, channels, height, width]` at the cut.
+    pub(crate) smashed: Tensor<4>,
+    /// What a trained decoder makes of it, `[batch, channels, height, width]`, pixels of 0 to 1.
+    pub(crate) decoded: Option<Tensor<4>>,
+}
+
+/// What is known of images beforehand: the objective gets these weights times the total variation, and times the mean
+/// squared distance from the decoder's answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Prior {
+    pub(crate) smoothness: f32,
+    pub(crate) anchor: f32,
 }
 
 /// Reconstructions with what they cost.
 pub(crate) struct Descended {
     /// `[batch, channels, height, width]`, pixels of 0 to 1.
     pub(crate) pixels: Tensor<4>,
-    /// The weight of the total variation that was chosen.
-    pub(crate) smoothness: f32,
+    /// The weights that were chosen.
+    pub(crate) prior: Prior,
     /// Steps over all starts and the choice.
     pub(crate) steps: usize,
 }
 
 impl<'a> Descent<'a> {
-    /// An attack with `front`, which is the target's own or a substitute for it.
+    /// An attack with `front`, which is the target's own or a substitute for it, from the mean image
+    /// `[1, channels, height, width]`, from noise and from what a decoder makes of the smashed data.
     pub(crate) fn new(
         front: &Network,
         target: &'a Target,
         settings: &'a DescentSettings,
+        mean: Tensor<4>,
         seed: u64,
     ) -> Result<Self, Error> {
         let plane = target.mean_plane(&mut ChaCha8Rng::seed_from_u64(seed))?;
-        Ok(Self { front: front.differentiable(), target, settings, plane })
+        Ok(Self { front: front.differentiable(), target, settings, mean, plane })
     }
 
-    /// Inverts smashed data: the weight of the total variation is chosen on images that the attacker has, the start
-    /// for each image by the objective that the descent itself reached. The truth plays no part.
+    /// Inverts smashed data: the weights are chosen on images that the attacker has, `truth` with pixels of 0 to 1, and
+    /// the start for each image by the objective that the descent itself reached. The private images play no part.
     pub(crate) fn invert(
         &self,
-        smashed: &Tensor<4>,
-        own: &Seen,
-        starts: &Starts,
+        private: &Arrived,
+        own: &Arrived,
+        truth: &Tensor<4>,
         seed: u64,
         observer: &mut dyn Observer,
     ) -> Result<Descended, Error> {
-        let (smoothness, tuned) = self.choose_smoothness(own, starts, observer)?;
-        let images = smashed.dims()[0];
+        let (prior, tuned) = self.choose(own, truth, observer)?;
+        let images = private.smashed.dims()[0];
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let noise = (0..self.settings.restarts).map(|_| ("noise", self.noise(images, &mut rng)));
-        let all: Vec<_> = starts.images.iter().cloned().chain(noise).collect();
-        let mut best: Option<(Tensor<4>, Vec<f32>)> = None;
-        for (_, start) in &all {
-            let (pixels, objective) =
-                self.descend(smashed, spread(start, images), smoothness, self.settings.steps, observer)?;
-            best = Some(match best {
-                Some(old) => better(old, (pixels, objective))?,
-                None => (pixels, objective),
-            });
+        let noise = (0..self.settings.restarts).map(|_| self.noise(images, &mut rng));
+        let others: Vec<_> = private.decoded.iter().cloned().chain(noise).collect();
+        let mut best = self.descend(private, self.mean_for(images), prior, self.settings.steps, observer)?;
+        for start in &others {
+            let new = self.descend(private, start.clone(), prior, self.settings.steps, observer)?;
+            best = better(best, new)?;
         }
-        let Some((pixels, _)) = best else {
-            return Err(Error::Setting {
-                name: "restarts",
-                value: "0".to_owned(),
-                expected: "1 or more without another start",
-            });
-        };
-        Ok(Descended { pixels, smoothness, steps: tuned + all.len() * self.settings.steps })
+        Ok(Descended { pixels: best.0, prior, steps: tuned + (1 + others.len()) * self.settings.steps })
     }
 
-    /// The weight that gives the attacker its own images back best, by SSIM; and the steps that took. Where the last of
-    /// the list is the best, ten times as much is tried, and so on.
-    fn choose_smoothness(
-        &self,
-        own: &Seen,
-        starts: &Starts,
-        observer: &mut dyn Observer,
-    ) -> Result<(f32, usize), Error> {
-        let candidates = &self.settings.smoothness;
-        let [first, .., _] = candidates.as_slice() else {
-            return Ok((candidates.first().copied().unwrap_or(0.0), 0));
-        };
-        let truth = self.target.scale.pixels(own.prepared.clone());
-        let start =
-            starts.images.first().map_or_else(|| truth.clone().mean_dim(0), |(_, start)| start.clone().mean_dim(0));
+    /// The weights that give the attacker its own images back best, by SSIM, and the steps that took: first that of the
+    /// total variation from the mean image, then, with it, that of the distance from the decoder's answer.
+    fn choose(&self, own: &Arrived, truth: &Tensor<4>, observer: &mut dyn Observer) -> Result<(Prior, usize), Error> {
         let steps = self.settings.steps / 2;
-        let (mut best, mut likeness, mut tried) = ((*first, 0), f32::NEG_INFINITY, 0);
-        let mut last = *first;
-        loop {
-            last = match candidates.get(tried) {
-                Some(&listed) => listed,
-                None if best.1 + 1 == tried && tried < candidates.len() + LARGER => last * 10.0,
-                None => return Ok((best.0, steps * tried)),
-            };
-            let (pixels, _) = self.descend(&own.smashed, spread(&start, truth.dims()[0]), last, steps, observer)?;
-            let reached = ssim(truth.clone(), pixels).mean().into_scalar::<f32>();
-            if reached > likeness {
-                (best, likeness) = ((last, tried), reached);
-            }
-            tried += 1;
+        let mut likeness = |start: &Tensor<4>, prior: Prior| {
+            let (pixels, _) = self.descend(own, start.clone(), prior, steps, observer)?;
+            Ok(ssim(truth.clone(), pixels).mean().into_scalar::<f32>())
+        };
+        let mean = self.mean_for(truth.dims()[0]);
+        let smooth = |smoothness| Prior { smoothness, anchor: 0.0 };
+        let (smoothness, mut tried) = best_weight(&self.settings.smoothness, |weight| likeness(&mean, smooth(weight)))?;
+        let mut prior = smooth(smoothness);
+        if let Some(decoded) = &own.decoded {
+            let (anchor, more) =
+                best_weight(&self.settings.anchors, |anchor| likeness(decoded, Prior { anchor, ..prior }))?;
+            (prior.anchor, tried) = (anchor, tried + more);
         }
+        Ok((prior, steps * tried))
+    }
+
+    /// The mean image for each of `images`.
+    fn mean_for(&self, images: usize) -> Tensor<4> {
+        self.mean.clone().repeat_dim(0, images)
     }
 
     /// Gradient descent from `start`; the images, and each one's objective at the end.
     fn descend(
         &self,
-        smashed: &Tensor<4>,
+        arrived: &Arrived,
         start: Tensor<4>,
-        smoothness: f32,
+        prior: Prior,
         steps: usize,
         observer: &mut dyn Observer,
     ) -> Result<(Tensor<4>, Vec<f32>), Error> {
@@ -166,29 +170,37 @@ impl<'a> Descent<'a> {
         let leaf = |tensor: Tensor<4>| Param::from_tensor(tensor.autodiff().require_grad());
         let mut guess = Guess { pixels: leaf(start), plane: plane.map(leaf) };
         let mut optimizer = AdamConfig::new().with_epsilon(1e-12).init(); // gradients of one pixel are tiny
-        let smashed = smashed.clone().autodiff();
+        let decoded = arrived.decoded.clone().filter(|_| prior.anchor > 0.0).map(Tensor::autodiff);
+        let arrived = Arrived { smashed: arrived.smashed.clone().autodiff(), decoded };
         for at in 0..steps {
             step(observer)?;
-            let loss = self.objective(&guess, &smashed, smoothness, scale)?.sum();
+            let loss = self.objective(&guess, &arrived, prior, scale)?.sum();
             let mut gradients = loss.backward();
             let gradients = GradientsParams::from_module(&mut gradients, &guess);
             guess = optimizer.step(cosine(self.settings.rate, at, steps), guess, gradients).clamped();
         }
-        let objective = to_host(self.objective(&guess, &smashed, smoothness, scale)?)?;
+        let objective = to_host(self.objective(&guess, &arrived, prior, scale)?)?;
         match objective.iter().find(|value| !value.is_finite()) {
             Some(&value) => Err(Error::Diverged { attack: "the white-box inversion", value, step: steps }),
             None => Ok((guess.pixels.val().without_autodiff(), objective)),
         }
     }
 
-    /// For each image ‖f(x) − z‖²/‖z‖² and the weighted total variation.
-    fn objective(&self, guess: &Guess, smashed: &Tensor<4>, smoothness: f32, scale: f32) -> Result<Tensor<1>, Error> {
+    /// For each image ‖f(x) − z‖²/‖z‖² and the weighted parts of the prior.
+    fn objective(&self, guess: &Guess, arrived: &Arrived, prior: Prior, scale: f32) -> Result<Tensor<1>, Error> {
         let pixels = guess.pixels.val();
         let signal = guess.plane.as_ref().map(|plane| plane.val() * scale);
         let fitted = self.front.forward(self.prepared(pixels.clone()), Pass { signal, dropout: None })?;
         let energy = |x: Tensor<4>| x.powi_scalar(2).flatten::<2>(1, 3).sum_dim(1).flatten::<1>(0, 1);
-        let misfit = energy(fitted - smashed.clone()) / (energy(smashed.clone()) + 1e-12);
-        Ok(misfit + total_variation(pixels) * smoothness)
+        let misfit = energy(fitted - arrived.smashed.clone()) / (energy(arrived.smashed.clone()) + 1e-12);
+        let objective = misfit + total_variation(pixels.clone()) * prior.smoothness;
+        Ok(match &arrived.decoded {
+            Some(decoded) => {
+                let share = prior.anchor / self.target.front.input().values() as f32;
+                objective + energy(pixels - decoded.clone()) * share
+            }
+            None => objective,
+        })
     }
 
     fn prepared(&self, pixels: Tensor<4>) -> Tensor<4> {
@@ -213,9 +225,26 @@ impl Guess {
     }
 }
 
-/// One image for each of `images`, where there is one for all.
-fn spread(start: &Tensor<4>, images: usize) -> Tensor<4> {
-    if start.dims()[0] == images { start.clone() } else { start.clone().slice(0..1).repeat_dim(0, images) }
+/// The weight that `likeness` is highest for, and how many were tried: those listed, and, while the last is the best, ten
+/// times as much. A single one is taken untried, and 0 where none is listed.
+fn best_weight(listed: &[f32], mut likeness: impl FnMut(f32) -> Result<f32, Error>) -> Result<(f32, usize), Error> {
+    if listed.len() < 2 {
+        return Ok((listed.first().copied().unwrap_or(0.0), 0));
+    }
+    let (mut best, mut best_at, mut highest) = (listed[0], 0, f32::NEG_INFINITY);
+    let mut weights = listed.to_vec();
+    let mut at = 0;
+    while at < weights.len() {
+        let reached = likeness(weights[at])?;
+        if reached > highest {
+            (best, best_at, highest) = (weights[at], at, reached);
+        }
+        at += 1;
+        if at == weights.len() && best_at + 1 == at && at < listed.len() + LARGER {
+            weights.push(best * 10.0);
+        }
+    }
+    Ok((best, at))
 }
 
 /// Of two attempts, for each image the one with the lower objective.

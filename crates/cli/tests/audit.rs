@@ -33,9 +33,11 @@ fn an_audit_goes_into_a_release() {
     train(folder);
     retrain(folder);
     let attacks = ["split.safetensors", "--cuts", "2", "--base", "base.safetensors", "--defend", "gaussian:dfil:50"];
-    let files = ["--attacks", "probes,white-box,jacobian", "--record", "audit.json", "--report", "audit.html"];
+    let files =
+        ["--attacks", "probes,white-box,imitation,jacobian", "--record", "audit.json", "--report", "audit.html"];
     let said = run(folder, &[&attacks[..], &files].concat());
     assert!(said.contains("Input privacy: ") && said.contains("Output privacy: "), "{said}");
+    assert!(said.contains("Model privacy: ") && said.contains("A copy of the back half"), "{said}");
     assert!(said.contains("Without noise there is no bound") && said.contains("no unbiased attacker"), "{said}");
     assert!(!folder.join("audit.json.run").exists());
     let page = std::fs::read_to_string(folder.join("audit.html")).unwrap();
@@ -91,6 +93,8 @@ fn rubbish_is_named() {
         let output = cleave(folder, wrong);
         assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
     }
+    let nowhere = refused(folder, 3, &[&base[..], &["--cuts", "2", "--report", "nowhere/r.html"]].concat());
+    assert!(nowhere.contains("nowhere") && !folder.join("r.json.run").exists(), "before the work: {nowhere}");
     std::fs::create_dir(folder.join("r.json.run")).unwrap();
     assert!(refused(folder, 2, &[&base[..], &["--cuts", "2"]].concat()).contains("--resume"));
 }

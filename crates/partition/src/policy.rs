@@ -252,7 +252,7 @@ impl Display for Measure {
 
 impl Display for Violation {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        let Self::Limit { measure, bound, found } = self else { return write!(f, "the leakage check leaks") };
+        let Self::Limit { measure, bound, found } = self else { return write!(f, "the leakage check does not pass") };
         match bound {
             Bound::Most(most) => write!(f, "{measure}: at most {most} is allowed, ")?,
             Bound::Least(least) => write!(f, "{measure}: at least {least} is asked for, ")?,

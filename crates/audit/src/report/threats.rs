@@ -62,8 +62,7 @@ const NOT_COVERED: &str = "<div>\n<h3>What is not covered</h3>\n<ul>\n\
     <li>side channels: time, power, memory, the length and timing of messages;</li>\n\
     <li>attacks stronger than those listed: more images or steps, better knowledge of what images look like, several \
     requests of one person taken together;</li>\n\
-    <li>a client that copies the provider’s network by asking many questions, unless the judgement on the model says \
-    that it was tried;</li>\n\
+    <li>a client that copies the provider’s network with more questions than the judgement on the model names;</li>\n\
     <li>break-ins, and faults in the software.</li>\n\
     </ul>\n</div>\n";
 
@@ -86,10 +85,14 @@ fn attacks(view: &View) -> String {
         let ran = view.entries.iter().filter(|entry| entry.probe(|probe| probe.target == target).is_some()).count();
         cells(&format!("probe: {}", target_name(target)), what_probe(target), ran)
     });
-    let rows: Vec<_> = inversions.into_iter().chain(probes).collect();
+    let copied = view.entries.iter().filter(|entry| entry.found.imitation.is_some()).count();
+    let imitation = cells("imitation", IMITATION, copied);
+    let rows: Vec<_> = inversions.into_iter().chain(probes).chain([imitation]).collect();
     let table = table("Attacks", &[Column::Text("attack"), Column::Text("what it does"), Column::Text("tried")], &rows);
     format!("<h3>The attacks</h3>\n{table}")
 }
+
+const IMITATION: &str = "Not by the provider, but on it: a client trains a back half of its own on the answers.";
 
 fn what_inversion(kind: InversionKind) -> &'static str {
     match kind {

@@ -1,8 +1,8 @@
 //! Made-up audits: figures that move as real ones do, and pictures drawn for the purpose.
 
 use cleave_audit::{
-    Audit, Baseline, Bound, CutFindings, CutVerdict, Estimate, Inversion, InversionKind, Judgement, Privacy, Probe,
-    ProbeKind, ProbeTarget, Scores, Share, Stand, Subject, Visible,
+    Audit, Baseline, Bound, CutFindings, CutVerdict, Estimate, Imitation, Inversion, InversionKind, Judgement, Privacy,
+    Probe, ProbeKind, ProbeTarget, Scores, Share, Stand, Subject, Visible,
 };
 use cleave_data::{Pixels, Shapes};
 use cleave_leakage::{Activation, ConvShape, Effort, FrontLayer, Op, Pool, Report, Stage};
@@ -213,6 +213,14 @@ fn findings(cut: &str, depth: usize, defences: Vec<Defence>) -> CutFindings {
         check: Some(check("conv1")),
         inversions: inversions(quality, depth),
         probes: probes(leak, depth),
+        imitation: Some(Imitation {
+            agreement: share(0.71 + 0.04 * depth as f64, 1_000),
+            accuracy: share(0.68 + 0.045 * depth as f64, 1_000),
+            questions: 9_600,
+            steps: 300,
+            seconds: 41.0,
+            seed: 20_260_117,
+        }),
         visible: (0..3).map(|image| visible(depth, image, leak)).collect(),
         bound: scale.map(|dfil| Bound { dfil, mse: 1.0 / dfil * 0.01 }),
         defences,

@@ -4,7 +4,7 @@ use crate::defences::{Sample, Wanted, signal_source};
 use crate::gate;
 use crate::options::{DataOptions, DeviceOption, open_dataset, validation_split};
 use crate::training::interrupt_flag;
-use crate::{Failure, Output};
+use crate::{Failure, Output, output};
 use clap::{Args, ValueEnum};
 use cleave_audit::{
     Attack, Audit, AuditSettings, Auditor, Candidate, CutFindings, CutVerdict, Judge, Judgement, Observer, Stand,
@@ -101,6 +101,8 @@ enum Tried {
     QueryFree,
     /// Solve a linear system, where the front half is one layer
     LeastSquares,
+    /// Copy the back half from its answers
+    Imitation,
     /// Count the visible directions
     Jacobian,
 }
@@ -113,6 +115,7 @@ impl From<Tried> for Attack {
             Tried::WhiteBox => Self::WhiteBox,
             Tried::QueryFree => Self::QueryFree,
             Tried::LeastSquares => Self::LeastSquares,
+            Tried::Imitation => Self::Imitation,
             Tried::Jacobian => Self::Jacobian,
         }
     }
@@ -142,6 +145,7 @@ impl Trying {
             &mut settings.decoder.steps,
             &mut settings.substitute.steps,
             &mut settings.probes.steps,
+            &mut settings.imitation.steps,
         ];
         for steps in steps {
             *steps = match self {
@@ -160,6 +164,10 @@ impl AuditCommand {
         let policies = [self.policy.as_str(), INPUT_REFERENCE, OUTPUT_REFERENCE].map(gate::policy);
         let [asked, input, output_] = policies;
         let policies = [asked?, input?, output_?];
+        [Some(&self.record), self.report.as_ref()]
+            .into_iter()
+            .flatten()
+            .try_for_each(|path| output::place_for(path))?;
         let others = self.compare.iter().map(|path| gate::record(path)).collect::<Result<Vec<_>, _>>()?;
         let folder = self.folder()?;
         let device = self.device.open()?;
@@ -186,13 +194,13 @@ impl AuditCommand {
         watch.bar.finish_and_clear();
         let record = serde_json::to_vec_pretty(&audit)?;
         cleave_nets::write_atomically(&self.record, &record)?;
-        std::fs::remove_dir_all(&folder)?;
         audit.cuts.extend(others.into_iter().flat_map(|other| other.cuts));
         let verdicts: Vec<_> =
             audit.cuts.iter().map(|findings| judge(findings, &policies[0], [&policies[1], &policies[2]])).collect();
         if let Some(report) = &self.report {
             cleave_nets::write_atomically(report, page(&audit, &verdicts)?.as_bytes())?;
         }
+        std::fs::remove_dir_all(&folder)?; // not earlier: a page that could not be written is made again with --resume
         output.result(&Table { audit, verdicts })
     }
 

@@ -290,20 +290,11 @@ impl Failure {
     }
 
     const fn hint(&self) -> &'static str {
-        use cleave_partition::Error as Part;
         match self {
-            Self::Interrupted { .. } | Self::Audit(cleave_audit::Error::Interrupted { .. }) => {
-                "run the same command with --resume to go on"
-            }
+            Self::Interrupted { .. } => RESUME,
             Self::NothingToResume { .. } => "leave --resume away to start anew",
             Self::UnfinishedRun { .. } => "add --resume to go on, or remove that folder to start anew",
-            Self::Partition(Part::UnknownDefence { .. }) => "the version of the provider's cleave will do",
-            Self::CheckLeaks { .. } | Self::Partition(Part::Leaks { .. }) => {
-                "cut later or behind a pool; to release all the same, `cleave cut ... --accept-leak \"REASON\"`"
-            }
-            Self::Partition(Part::Policy { .. }) => {
-                "nothing was written; cut elsewhere or add a defence and audit again, or release without that promise, without --policy"
-            }
+            Self::CheckLeaks { .. } => LEAKS,
             Self::Required { .. } => {
                 "ask the provider for a pair with an audit that keeps it; `cleave inspect FRONT` shows this one's"
             }
@@ -314,25 +305,88 @@ impl Failure {
             Self::NoRange => "add --data PATH, or write it out: gaussian:SCALE, bits:N:LOW:HIGH",
             Self::SmallPool { .. } => "give a larger pool, fewer decoys or fewer images",
             Self::PoolOfImages { .. } => "keep the pool in a folder of its own",
-            Self::Partition(Part::Exists { .. }) => "name other files, or add --force",
-            Self::Data(_) | Self::Training(cleave_retrain::Error::Data(_)) => {
-                "`cleave help train` lists the layouts that can be read"
-            }
-            Self::Training(cleave_retrain::Error::Place { .. } | cleave_retrain::Error::Bottleneck { .. }) => {
-                "`cleave inspect MODEL` lists the numbered layers and their shapes"
-            }
-            Self::Network(_) | Self::Partition(Part::Network(_) | Part::Contradiction { .. }) => {
-                "`cleave inspect FILE` says what a model file is"
-            }
+            Self::NoValidation { .. } => "keep some images apart in a folder val or test beside train",
+            Self::Network(error) => network_hint(error),
+            Self::Data(error) => data_hint(error),
+            Self::Training(error) => training_hint(error),
+            Self::Partition(error) => partition_hint(error),
+            Self::Audit(error) => audit_hint(error),
             Self::Transport(error) if is_local(error) => {
                 "`cleave keys --help` says which files there are and who needs them"
             }
             Self::Transport(_) | Self::Address { .. } => {
                 "check that `cleave serve` runs there, and that both sides use certificates from the same `cleave keys`"
             }
-            Self::File { .. } => "check the path and its permissions",
-            _ => "see `cleave help`",
+            Self::File { .. } => PATH,
+            _ => OPTIONS,
         }
+    }
+}
+
+const RESUME: &str = "run the same command with --resume to go on";
+const LEAKS: &str = "cut later or behind a pool; to release all the same, `cleave cut ... --accept-leak \"REASON\"`";
+const LAYERS: &str = "`cleave inspect MODEL` lists the numbered layers and their shapes";
+const PATH: &str = "check the path and its permissions";
+const OPTIONS: &str = "`cleave help COMMAND` explains each option";
+
+const fn network_hint(error: &cleave_nets::Error) -> &'static str {
+    use cleave_nets::Error as Network;
+    match error {
+        Network::Io { .. } => PATH,
+        Network::NoSuchLayer { .. } | Network::Range { .. } => LAYERS,
+        Network::Device { .. } => "build with the feature of another device, or leave --device away",
+        _ => "`cleave inspect FILE` says what a model file is",
+    }
+}
+
+const fn data_hint(error: &cleave_data::DataError) -> &'static str {
+    use cleave_data::DataError as Data;
+    match error {
+        Data::Io { .. } => PATH,
+        Data::EmptyBatch
+        | Data::Augmentation { .. }
+        | Data::PreparedSize { .. }
+        | Data::CropTooLarge { .. }
+        | Data::Shapes { .. } => OPTIONS,
+        _ => "`cleave help train` lists the layouts that can be read",
+    }
+}
+
+const fn training_hint(error: &cleave_retrain::Error) -> &'static str {
+    use cleave_retrain::Error as Training;
+    match error {
+        Training::Data(error) => data_hint(error),
+        Training::Network(error) => network_hint(error),
+        Training::Place { .. } | Training::Bottleneck { .. } => LAYERS,
+        _ => OPTIONS,
+    }
+}
+
+const fn partition_hint(error: &cleave_partition::Error) -> &'static str {
+    use cleave_partition::Error as Part;
+    match error {
+        Part::Network(error) => network_hint(error),
+        Part::UnknownDefence { .. } => "the version of the provider's cleave will do",
+        Part::Leaks { .. } => LEAKS,
+        Part::Policy { .. } => {
+            "nothing was written; cut elsewhere or add a defence and audit again, or release without that promise, without --policy"
+        }
+        Part::Exists { .. } => "name other files, or add --force",
+        Part::Contradiction { .. } => "`cleave inspect FILE` says what a model file is",
+        Part::BeforeJoin { .. } | Part::NothingLeft { .. } => LAYERS,
+        _ => OPTIONS,
+    }
+}
+
+const fn audit_hint(error: &cleave_audit::Error) -> &'static str {
+    use cleave_audit::Error as Audit;
+    match error {
+        Audit::Interrupted { .. } => RESUME,
+        Audit::Network(error) => network_hint(error),
+        Audit::Data(error) => data_hint(error),
+        Audit::Partition(error) => partition_hint(error),
+        Audit::Io { .. } => PATH,
+        _ => OPTIONS,
     }
 }
 

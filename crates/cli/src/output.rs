@@ -6,13 +6,15 @@ use std::fmt::Display;
 use std::io::Write;
 use std::path::Path;
 
-/// Whether there is a folder for a file that is to be written after long work.
+/// Whether a file can lie where one is to be written after long work.
 pub fn place_for(path: &Path) -> Result<(), Failure> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let source = std::io::Error::new(std::io::ErrorKind::NotFound, format!("there is no folder {}", folder.display()));
+    let reason = match (folder.is_dir(), path.is_dir()) {
+        (true, false) => return Ok(()),
+        (true, true) => "it is a folder".to_owned(),
+        (false, _) => format!("there is no folder {}", folder.display()),
+    };
+    let source = std::io::Error::other(reason);
     Err(cleave_nets::Error::Io { action: "write", path: path.to_owned(), source }.into())
 }
 

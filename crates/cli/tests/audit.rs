@@ -95,6 +95,7 @@ fn rubbish_is_named() {
     }
     let nowhere = refused(folder, 3, &[&base[..], &["--cuts", "2", "--report", "nowhere/r.html"]].concat());
     assert!(nowhere.contains("nowhere") && !folder.join("r.json.run").exists(), "before the work: {nowhere}");
+    assert!(refused(folder, 3, &["base.safetensors", "--cuts", "2", "--record", "."]).contains("it is a folder"));
     std::fs::create_dir(folder.join("r.json.run")).unwrap();
     assert!(refused(folder, 2, &[&base[..], &["--cuts", "2"]].concat()).contains("--resume"));
 }

@@ -41,11 +41,11 @@ pub struct AuditCommand {
     #[arg(long)]
     base: Option<PathBuf>,
     /// Private images to invert
-    #[arg(long)]
-    invert: Option<usize>,
+    #[arg(long, value_parser = clap::value_parser!(u32).range(2..))]
+    invert: Option<u32>,
     /// Private images to read signal and label of
-    #[arg(long)]
-    probe: Option<usize>,
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    probe: Option<u32>,
     /// Attacks to try; without this all
     #[arg(long, value_enum, value_delimiter = ',')]
     attacks: Vec<Tried>,
@@ -238,7 +238,8 @@ impl AuditCommand {
 
     fn settings(&self) -> AuditSettings {
         let settings = self.trying.settings();
-        let (invert, probe) = (self.invert.unwrap_or(settings.invert), self.probe.unwrap_or(settings.probe));
+        let chosen = |given: Option<u32>, default| given.map_or(default, |given| given as usize);
+        let (invert, probe) = (chosen(self.invert, settings.invert), chosen(self.probe, settings.probe));
         let named: Vec<_> = self.attacks.iter().map(|&tried| tried.into()).collect();
         let attacks = if named.is_empty() { settings.attacks.clone() } else { named };
         AuditSettings { seed: self.seed, attacks, invert, probe, ..settings }

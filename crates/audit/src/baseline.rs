@@ -3,7 +3,7 @@
 use crate::pixels::{Lot, PixelScale, to_host};
 use crate::similarity::Judge;
 use crate::white_box::mean_image;
-use crate::{Baseline, Error};
+use crate::{Baseline, Error, MEAN_IMAGE};
 use burn::tensor::{Device, Tensor, TensorData};
 use cleave_data::Pixels;
 
@@ -23,7 +23,7 @@ pub(crate) fn baselines(
         let scores = judge.scores(truth.clone(), images.clone(), &private.labels, seed)?;
         Ok(Baseline { name: name.to_owned(), cut: None, scores, pictures: to_pngs(images, pictures)? })
     };
-    [("original", truth.clone()), ("mean image", mean), ("another image", other)]
+    [("original", truth.clone()), (MEAN_IMAGE, mean), ("another image", other)]
         .into_iter()
         .map(|(name, images)| entry(name, images))
         .collect()

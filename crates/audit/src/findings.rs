@@ -133,6 +133,9 @@ pub struct Inversion {
     pub pictures: Vec<Vec<u8>>,
 }
 
+/// Name of the baseline that is the mean of the attacker's images.
+pub const MEAN_IMAGE: &str = "mean image";
+
 /// What is to be got without any smashed data, or with as many bytes of another kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {

@@ -1,18 +1,18 @@
 //! "May I release this?", by a policy and with evidence.
 
 use crate::{
-    CutFindings, CutVerdict, Imitation, Inversion, InversionKind, Judgement, Privacy, Probe, ProbeKind, ProbeTarget,
-    Stand, Visible, summarise,
+    Baseline, CutFindings, CutVerdict, Imitation, Inversion, InversionKind, Judgement, Privacy, Probe, ProbeKind,
+    ProbeTarget, Stand, Visible, summarise,
 };
 use cleave_leakage::Verdict;
 use cleave_partition::{AuditSummary, Measure, Policy, Violation};
 
-/// Judges one entry of an audit by a policy.
+/// Judges one entry of an audit, whose baselines go with it, by a policy.
 ///
 /// What the policy does not limit is still judged: input by the limits of `reference`'s first policy, output by those
 /// of its second. A promise that says nothing of labels does not make a label that any probe reads a private one.
-pub fn judge(findings: &CutFindings, policy: &Policy, reference: [&Policy; 2]) -> CutVerdict {
-    let summary = summarise(findings, "");
+pub fn judge(findings: &CutFindings, baselines: &[Baseline], policy: &Policy, reference: [&Policy; 2]) -> CutVerdict {
+    let summary = summarise(findings, baselines, "");
     let leaks = findings.check.as_ref().map_or(Verdict::Passes, |report| report.verdict.clone());
     let violations = |policy: &Policy| policy.check(Some(&summary), &leaks);
     let asked = violations(policy);

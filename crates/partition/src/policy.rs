@@ -33,6 +33,15 @@ pub struct Limits {
     /// Largest [`Measure::WorstSsim`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub largest_worst_ssim: Option<f64>,
+    /// Largest [`Measure::MeanSsimLead`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub largest_mean_ssim_lead: Option<f64>,
+    /// Largest [`Measure::WorstSsimLead`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub largest_worst_ssim_lead: Option<f64>,
+    /// Largest [`Measure::Explained`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub largest_explained: Option<f64>,
     /// Smallest [`Measure::HiddenShare`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub smallest_hidden_share: Option<f64>,
@@ -64,6 +73,13 @@ pub enum Measure {
     MeanSsim,
     /// Mean SSIM of the 5 % of images that an inversion does best on.
     WorstSsim,
+    /// [`Measure::MeanSsim`], less what the mean image reaches, which shows nothing of any image.
+    MeanSsimLead,
+    /// [`Measure::WorstSsim`], less what the mean image reaches on the 5 % of images that it comes nearest to.
+    WorstSsimLead,
+    /// Share of the mean image's squared error that an inversion takes away: 0 for the mean image, 1 for the image
+    /// itself.
+    Explained,
     /// Share of the directions of an image that the Jacobian does not let through, where it lets through most.
     HiddenShare,
     /// Private images that inversions were measured on.
@@ -172,6 +188,9 @@ impl Limits {
         let table = [
             (Measure::MeanSsim, most(self.largest_mean_ssim)),
             (Measure::WorstSsim, most(self.largest_worst_ssim)),
+            (Measure::MeanSsimLead, most(self.largest_mean_ssim_lead)),
+            (Measure::WorstSsimLead, most(self.largest_worst_ssim_lead)),
+            (Measure::Explained, most(self.largest_explained)),
             (Measure::HiddenShare, self.smallest_hidden_share.map(Bound::Least)),
             (Measure::Inverted, fewest(self.fewest_inverted)),
             (Measure::SignalLead, most(self.largest_signal_lead)),
@@ -190,6 +209,9 @@ impl Measure {
         match self {
             Self::MeanSsim => audit.inversion.as_ref().map(|worst| worst.value),
             Self::WorstSsim => audit.worst_ssim,
+            Self::MeanSsimLead => Some(audit.inversion.as_ref()?.value - audit.blind?.mean_ssim),
+            Self::WorstSsimLead => Some(audit.worst_ssim? - audit.blind?.worst_ssim),
+            Self::Explained => audit.explained,
             Self::HiddenShare => audit.sight.map(|sight| 1.0 - sight.rank / sight.of as f64),
             Self::Inverted => Some(audit.images as f64),
             Self::SignalLead => Some(audit.signal_probe.as_ref()?.value - audit.signal_guess?),
@@ -239,6 +261,9 @@ impl Display for Measure {
         f.write_str(match self {
             Self::MeanSsim => "mean SSIM of the best inversion",
             Self::WorstSsim => "mean SSIM of the 5 % of images inverted best",
+            Self::MeanSsimLead => "lead of the best inversion over the mean image in mean SSIM",
+            Self::WorstSsimLead => "the same for the 5 % of images that each comes nearest to",
+            Self::Explained => "share of the mean image's squared error that an inversion took away",
             Self::HiddenShare => "share of an image's directions that are hidden",
             Self::Inverted => "images that inversions were measured on",
             Self::SignalLead => "lead of the best signal probe over guessing",

@@ -28,6 +28,13 @@ pub struct AuditSummary {
     pub inversion: Option<Worst>,
     /// Mean SSIM of the 5 % of images that any one attack reconstructs best.
     pub worst_ssim: Option<f64>,
+    /// Share of the mean image's squared error that the inversion nearest in it took away: 0 for the mean image, 1 for
+    /// the private image itself, below 0 for worse than the mean image.
+    #[serde(default)]
+    pub explained: Option<f64>,
+    /// What the mean image reaches, which takes no smashed data.
+    #[serde(default)]
+    pub blind: Option<Blind>,
     /// The probe that reads the signal best, by the accuracy on unseen images.
     pub signal_probe: Option<Worst>,
     /// The same for the true label, read from smashed data or from the answer.
@@ -81,6 +88,15 @@ pub struct Worst {
     pub value: f64,
 }
 
+/// SSIM of an image that does not depend on smashed data.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Blind {
+    /// Its mean over the private images.
+    pub mean_ssim: f64,
+    /// Its mean over the 5 % of images that it comes nearest to.
+    pub worst_ssim: f64,
+}
+
 /// How many directions of an image are visible in smashed data.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sight {
@@ -99,6 +115,12 @@ impl Display for AuditSummary {
                 write!(f, "image    {attack} on {} images: mean SSIM {value:.3}", self.images)?;
                 let worst = self.worst_ssim.map(|worst| format!(", {worst:.3} for the 5 % inverted best"));
                 writeln!(f, "{}", worst.unwrap_or_default())?;
+                if let Some(Blind { mean_ssim, worst_ssim }) = self.blind {
+                    writeln!(f, "         without smashed data: mean SSIM {mean_ssim:.3}, {worst_ssim:.3}")?;
+                }
+                if let Some(explained) = self.explained {
+                    writeln!(f, "         {:.0} % of the mean image's squared error taken away", 100.0 * explained)?;
+                }
             }
             None => writeln!(f, "image    no inversion was tried")?,
         }

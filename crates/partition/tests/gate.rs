@@ -197,9 +197,12 @@ type Field = fn(&mut Limits) -> &mut Option<f64>;
 #[test]
 fn every_limit_is_compared_with_its_own_number() {
     let audit = mild("");
-    let table: [(Field, Measure, f64, f64); 7] = [
+    let table: [(Field, Measure, f64, f64); 10] = [
         (|limits| &mut limits.largest_mean_ssim, Measure::MeanSsim, 0.3, -0.01),
         (|limits| &mut limits.largest_worst_ssim, Measure::WorstSsim, 0.45, -0.01),
+        (|limits| &mut limits.largest_mean_ssim_lead, Measure::MeanSsimLead, 0.02, -0.01),
+        (|limits| &mut limits.largest_worst_ssim_lead, Measure::WorstSsimLead, 0.05, -0.01),
+        (|limits| &mut limits.largest_explained, Measure::Explained, 0.2, -0.01),
         (|limits| &mut limits.largest_signal_lead, Measure::SignalLead, 0.02, -0.01),
         (|limits| &mut limits.largest_label_lead, Measure::LabelLead, 0.03, -0.01),
         (|limits| &mut limits.largest_reply_lead, Measure::ReplyLead, 0.1, -0.01),
@@ -231,6 +234,8 @@ fn what_was_not_measured_breaks_a_limit_and_so_does_no_number() {
     let audit = AuditSummary {
         inversion: None,
         worst_ssim: None,
+        explained: None,
+        blind: None,
         signal_probe: None,
         label_probe: None,
         signal_guess: None,
@@ -241,6 +246,9 @@ fn what_was_not_measured_breaks_a_limit_and_so_does_no_number() {
     let all = Limits {
         largest_mean_ssim: Some(1.0),
         largest_worst_ssim: Some(1.0),
+        largest_mean_ssim_lead: Some(1.0),
+        largest_worst_ssim_lead: Some(1.0),
+        largest_explained: Some(1.0),
         largest_signal_lead: Some(1.0),
         largest_label_lead: Some(1.0),
         largest_reply_lead: Some(1.0),
@@ -249,10 +257,10 @@ fn what_was_not_measured_breaks_a_limit_and_so_does_no_number() {
         ..Limits::default()
     };
     let broken = policy(all.clone()).check(Some(&audit), &Verdict::Passes);
-    assert_eq!(broken.len(), 7);
+    assert_eq!(broken.len(), 10);
     assert!(broken.iter().all(|violation| matches!(violation, Violation::Limit { found: None, .. })), "{broken:?}");
     let nan = AuditSummary { worst_ssim: Some(f64::NAN), ..mild("") };
-    assert_eq!(policy(all).check(Some(&nan), &Verdict::Passes).len(), 1);
+    assert_eq!(policy(all).check(Some(&nan), &Verdict::Passes).len(), 2, "and its lead");
     assert!(!Bound::Least(0.0).allows(f64::NAN));
 }
 

@@ -194,9 +194,16 @@ impl AuditCommand {
         watch.bar.finish_and_clear();
         let record = serde_json::to_vec_pretty(&audit)?;
         cleave_nets::write_atomically(&self.record, &record)?;
-        audit.cuts.extend(others.into_iter().flat_map(|other| other.cuts));
-        let verdicts: Vec<_> =
-            audit.cuts.iter().map(|findings| judge(findings, &policies[0], [&policies[1], &policies[2]])).collect();
+        let [asked, input, output_] = &policies;
+        let judged = |audit: &Audit| -> Vec<CutVerdict> {
+            let verdict = |findings| judge(findings, &audit.baselines, asked, [input, output_]);
+            audit.cuts.iter().map(verdict).collect()
+        };
+        let mut verdicts = judged(&audit);
+        for other in others {
+            verdicts.extend(judged(&other));
+            audit.cuts.extend(other.cuts);
+        }
         if let Some(report) = &self.report {
             cleave_nets::write_atomically(report, page(&audit, &verdicts)?.as_bytes())?;
         }

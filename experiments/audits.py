@@ -62,17 +62,19 @@ for record, found in cuts:
     )
 print()
 
-header(["network", "cut", "defences", "directions"] + INVERSIONS + ["minutes"])
+header(["network", "cut", "defences", "directions"] + INVERSIONS + ["error explained", "imitation"])
 for record, found in cuts:
     by_kind = {inversion["kind"]: inversion for inversion in found["inversions"]}
     if not by_kind and not found["visible"]:
         continue
     scores = [by_kind[kind]["scores"] if kind in by_kind else None for kind in INVERSIONS]
     seen = [f"{visible['rank']:.0f} of {visible['of']}" for visible in found["visible"]]
-    seconds = sum(inversion["seconds"] for inversion in found["inversions"])
-    seconds += max((probe["seconds"] for probe in found["probes"]), default=0)
+    mean_image = next(b for b in record["baselines"] if b["name"] == "mean image")["scores"]["mse"]["mean"]
+    errors = [inversion["scores"]["mse"]["mean"] for inversion in found["inversions"]]
+    copy = found.get("imitation")
     row(
         [record["subject"]["model"], found["cut"], defences(found), ", ".join(seen) or "–"]
         + [f"{s['ssim']['mean']:.3f}, {s['psnr']['mean']:.1f} dB" if s else "–" for s in scores]
-        + [f"{seconds / 60:.1f}"]
+        + [f"{100 * (1 - min(errors) / mean_image):.0f} %" if errors else "–"]
+        + [f"{percent(copy['accuracy'])} after {copy['questions']}" if copy else "–"]
     )

@@ -14,7 +14,7 @@ use crate::white_box::{Arrived, Descended, Descent, mean_image};
 use crate::{
     Audit, Baseline, Bound, CutFindings, DecoderSettings, DescentSettings, Error, Imitation, ImitationSettings,
     Inversion, InversionKind, Judge, LinearSettings, Observer, Probe, ProbeSettings, Share, Subject,
-    SubstituteSettings, Target, Visible,
+    SubstituteSettings, Target, Visible, record_hash,
 };
 use burn::tensor::Tensor;
 use cleave_data::Loader;
@@ -137,6 +137,8 @@ pub struct Auditor<'a> {
     pub settings: AuditSettings,
     /// The attacker's images, in batches, shuffled.
     pub attacker: &'a Loader,
+    /// More of the attacker's images, which nothing is trained on: the weights of inversions are chosen on them.
+    pub tuning: &'a Loader,
     /// Images that the attacker has not seen.
     pub private: &'a Loader,
     /// Says what a reconstruction shows.
@@ -151,8 +153,10 @@ struct Lots {
     inverted: Lot,
     /// To be read by probes.
     probed: Lot,
-    /// The attacker's, to choose settings on.
+    /// The attacker's, to take the mean over.
     own: Lot,
+    /// The attacker's, to choose settings on.
+    tuning: Lot,
 }
 
 /// Images of the attacker's that the mean image is taken over.
@@ -206,13 +210,24 @@ impl Auditor<'_> {
 
     /// What a resumed audit has to agree on.
     fn identity(&self, subject: &Subject, candidates: &[Candidate]) -> Result<serde_json::Value, Error> {
-        let candidate = |c: &Candidate| serde_json::json!({ "cut": c.cut.to_string(), "model": c.model, "front": c.front_hash, "defences": c.defences });
+        let candidate = |c: &Candidate| -> Result<serde_json::Value, Error> {
+            Ok(serde_json::json!({
+                "cut": c.cut.to_string(),
+                "model": c.model,
+                "front": c.front_hash,
+                "back": cleave_partition::tensor_hash(&c.target.back)?,
+                "digits": c.target.digits().map(|digits| record_hash(&digits)),
+                "defences": c.defences,
+            }))
+        };
         Ok(serde_json::json!({
             "settings": serde_json::to_value(&self.settings).map_err(cleave_nets::Error::from)?,
             "subject": serde_json::to_value(subject).map_err(cleave_nets::Error::from)?,
-            "candidates": candidates.iter().map(candidate).collect::<Vec<_>>(),
-            "attacker": self.attacker.dataset().len(),
-            "private": self.private.dataset().len(),
+            "candidates": candidates.iter().map(candidate).collect::<Result<Vec<_>, _>>()?,
+            "judge": self.judge.hash()?,
+            "attacker": images(self.attacker),
+            "tuning": images(self.tuning),
+            "private": images(self.private),
         }))
     }
 
@@ -225,7 +240,8 @@ impl Auditor<'_> {
         }
         let own = Lot::load(self.attacker, MEAN_OF, "the attacker", device)?;
         let (inverted, probed) = (all.part(0, invert.clamp(2, all.len())), all.part(0, probe.clamp(1, all.len())));
-        Ok(Lots { inverted, probed, own })
+        let tuning = Lot::load(self.tuning, self.settings.descent.tuning_images.max(1), "the attacker", device)?;
+        Ok(Lots { inverted, probed, own, tuning })
     }
 
     fn counted(&self, subject: Subject, lots: &Lots, first: &Candidate) -> Result<Subject, Error> {
@@ -242,6 +258,18 @@ impl Auditor<'_> {
         let AuditSettings { seed, pictures, .. } = self.settings;
         baselines(self.judge, &lots.inverted, &lots.own, &first.target.scale, pictures, seed).map(Baselines)
     }
+}
+
+/// Tells sets of images apart: by names, labels and batches.
+fn images(loader: &Loader) -> String {
+    let dataset = loader.dataset();
+    let names = dataset.labels().enumerate().map(|(at, label)| format!("{} {label}\n", dataset.name(at)));
+    format!(
+        "{} images in {} batches, {}",
+        dataset.len(),
+        loader.batches(),
+        record_hash(names.collect::<String>().as_bytes())
+    )
 }
 
 /// An interruption inside a candidate, counted among all of them.
@@ -392,7 +420,7 @@ impl Run<'_> {
     fn jpeg(&self, bytes: usize) -> Result<Baseline, Error> {
         let (cut, pictures) = (self.candidate.cut.to_string(), self.auditor.settings.pictures);
         let scale = &self.candidate.target.scale;
-        jpeg(self.auditor.judge, &self.lots.inverted, scale, (&cut, bytes), pictures, self.seed)
+        jpeg(self.auditor.judge, &self.lots.inverted, &self.mean(), scale, (&cut, bytes), pictures, self.seed)
     }
 
     fn tries(&self, attack: Attack) -> bool {
@@ -419,14 +447,13 @@ impl Run<'_> {
     }
 
     /// What arrives of the attacker's own images, whose truth it knows.
-    fn own(&self) -> Result<Seen, Error> {
-        let images = self.auditor.settings.descent.tuning_images.clamp(1, self.lots.own.len());
-        self.candidate.target.see(self.lots.own.part(0, images), &mut ChaCha8Rng::seed_from_u64(self.seed))
+    fn own(&self, target: &Target) -> Result<Seen, Error> {
+        target.see(self.lots.tuning.clone(), &mut ChaCha8Rng::seed_from_u64(self.seed))
     }
 
     /// The trained decoder, and the descent, which also makes use of the decoder's answer.
     fn inversions(&self, observer: &mut dyn Observer) -> Result<Inversions, Error> {
-        let (seen, own) = (self.seen()?, self.own()?);
+        let (seen, own) = (self.seen()?, self.own(&self.candidate.target)?);
         let (mut found, mut decoded) = (Vec::new(), None);
         if self.tries(Attack::Decoder) {
             let (inversion, decoder) = self.decoded(&seen, observer)?;
@@ -440,7 +467,9 @@ impl Run<'_> {
             };
             let arrived = (arrived(&seen)?, arrived(&own)?);
             let front = &self.candidate.target.front;
-            found.insert(0, self.descended(InversionKind::WhiteBox, front, &arrived, [&seen, &own], observer)?);
+            let mut descent = self.descended(InversionKind::WhiteBox, front, &arrived, [&seen, &own], observer)?;
+            descent.attacker_images += found.first().map_or(self.lots.own.len(), |decoder| decoder.attacker_images);
+            found.insert(0, descent);
         }
         Ok(Inversions(found))
     }
@@ -466,13 +495,16 @@ impl Run<'_> {
 
     fn query_free(&self, observer: &mut dyn Observer) -> Result<Inversions, Error> {
         let settings = &self.auditor.settings.substitute;
+        let began = Instant::now();
         observer.began(&format!("cut {}: substitute front half", self.candidate.cut), settings.steps);
         let made_up = substitute(&self.candidate.target, self.auditor.attacker, settings, self.seed, observer)?;
-        let (seen, own) = (self.seen()?, self.own()?);
+        // nothing of the true front half but what arrives: the weights are chosen on the substitute's own smashed data
+        let (seen, own) = (self.seen()?, self.own(&self.candidate.target.with_front(made_up.clone()))?);
         let arrived = [&seen, &own].map(|seen| Arrived { smashed: seen.smashed.clone(), decoded: None });
         let mut found = self.descended(InversionKind::QueryFree, &made_up, &arrived.into(), [&seen, &own], observer)?;
         found.attacker_images = self.learned_from(settings.steps);
         found.steps += settings.steps;
+        found.seconds = began.elapsed().as_secs_f64();
         Ok(Inversions(vec![found]))
     }
 
@@ -529,7 +561,7 @@ impl Run<'_> {
         let began = Instant::now();
         let mut settings = self.auditor.settings.descent.clone();
         if kind == InversionKind::QueryFree {
-            settings.restarts = 0; // the optimistic end of the range: the time goes to the other attacks
+            settings.restarts = 0;
         }
         let decoded = private.decoded.is_some();
         let runs = 1 + usize::from(decoded) + settings.restarts;
@@ -539,15 +571,17 @@ impl Run<'_> {
         let descent = Descent::new(front, &self.candidate.target, &settings, self.mean(), self.seed)?;
         let truth = self.candidate.target.scale.pixels(seen_own.prepared.clone());
         let Descended { pixels, prior, steps } = descent.invert(private, own, &truth, self.seed, observer)?;
-        let from = if decoded { ", the decoder's answer" } else { "" };
+        let mut from = String::from(if decoded { " and the decoder's answer" } else { "" });
+        if settings.restarts > 0 {
+            from = format!("{from} and {} of noise", settings.restarts);
+        }
         let anchor =
             if decoded { format!(", distance from the decoder's answer {}", prior.anchor) } else { String::new() };
         let words = format!(
-            "Adam at rate {}, {} steps from each of the mean image{from}, {} of noise; weight of the total variation \
-             {}{anchor}, chosen by SSIM on {} of the attacker's images",
+            "Adam at rate {}, {} steps from the mean image{from}; weight of the total variation {}{anchor}, chosen by \
+             SSIM on {} of the attacker's images that nothing was trained on",
             settings.rate,
             settings.steps,
-            settings.restarts,
             prior.smoothness,
             seen_own.labels.len()
         );
@@ -569,7 +603,7 @@ impl Run<'_> {
         observer: &mut dyn Observer,
     ) -> Result<Inversion, Error> {
         let truth = self.candidate.target.scale.pixels(seen.prepared.clone());
-        let scores = self.auditor.judge.scores(truth, pixels.clone(), &seen.labels, self.seed)?;
+        let scores = self.auditor.judge.scores(truth, pixels.clone(), &self.mean(), &seen.labels, self.seed)?;
         let Found { kind, settings, attacker_images, steps, seconds } = found;
         let (ssim, psnr) = (scores.ssim.mean, scores.psnr.mean);
         observer.found(&format!("{kind:?} inversion: SSIM {ssim:.3}, PSNR {psnr:.1} dB, {seconds:.0} s"));

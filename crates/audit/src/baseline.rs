@@ -3,7 +3,7 @@
 use crate::pixels::{Lot, PixelScale, to_host};
 use crate::similarity::Judge;
 use crate::white_box::mean_image;
-use crate::{Baseline, Error, MEAN_IMAGE};
+use crate::{Baseline, Error};
 use burn::tensor::{Device, Tensor, TensorData};
 use cleave_data::Pixels;
 
@@ -17,13 +17,14 @@ pub(crate) fn baselines(
     seed: u64,
 ) -> Result<Vec<Baseline>, Error> {
     let truth = scale.pixels(private.prepared.clone());
-    let mean = mean_image(attacker, scale).repeat_dim(0, private.len());
+    let mean_of = mean_image(attacker, scale);
+    let mean = mean_of.clone().repeat_dim(0, private.len());
     let other = Tensor::cat(vec![truth.clone().slice(1..private.len()), truth.clone().slice(0..1)], 0);
     let entry = |name: &str, images: Tensor<4>| {
-        let scores = judge.scores(truth.clone(), images.clone(), &private.labels, seed)?;
+        let scores = judge.scores(truth.clone(), images.clone(), &mean_of, &private.labels, seed)?;
         Ok(Baseline { name: name.to_owned(), cut: None, scores, pictures: to_pngs(images, pictures)? })
     };
-    [("original", truth.clone()), (MEAN_IMAGE, mean), ("another image", other)]
+    [("original", truth.clone()), ("mean image", mean), ("another image", other)]
         .into_iter()
         .map(|(name, images)| entry(name, images))
         .collect()
@@ -33,6 +34,7 @@ pub(crate) fn baselines(
 pub(crate) fn jpeg(
     judge: &Judge,
     private: &Lot,
+    mean_image: &Tensor<4>,
     scale: &PixelScale,
     (cut, bytes): (&str, usize),
     pictures: usize,
@@ -43,7 +45,7 @@ pub(crate) fn jpeg(
     let compressed =
         to_pixels(truth.clone())?.iter().map(|image| smaller(image, bytes)).collect::<Result<Vec<_>, _>>()?;
     let images = from_pixels(&compressed, dims, &device);
-    let scores = judge.scores(truth, images.clone(), &private.labels, seed)?;
+    let scores = judge.scores(truth, images.clone(), mean_image, &private.labels, seed)?;
     let name = format!("JPEG of at most {bytes} bytes");
     Ok(Baseline { name, cut: Some(cut.to_owned()), scores, pictures: to_pngs(images, pictures)? })
 }

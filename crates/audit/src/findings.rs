@@ -89,6 +89,13 @@ pub struct Scores {
     pub psnr: Estimate,
     /// Structural similarity (Wang et al. 2004), 1 for the same image.
     pub ssim: Estimate,
+    /// SSIM less that of the mean image with the same private image, image by image; `None` in older records.
+    #[serde(default)]
+    pub ssim_lead: Option<Estimate>,
+    /// Share of the mean image's squared error, summed over all private images, that is taken away: 0 for the mean
+    /// image, 1 for the private images themselves; `None` in older records, and where the mean image has no error.
+    #[serde(default)]
+    pub explained: Option<f64>,
     /// Distance of the judge's features, 0 for the same image.
     pub perceptual: Estimate,
     /// Reconstructions that the judge still classifies right.
@@ -132,9 +139,6 @@ pub struct Inversion {
     #[serde(skip)]
     pub pictures: Vec<Vec<u8>>,
 }
-
-/// Name of the baseline that is the mean of the attacker's images.
-pub const MEAN_IMAGE: &str = "mean image";
 
 /// What is to be got without any smashed data, or with as many bytes of another kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -202,6 +206,9 @@ pub struct Imitation {
     pub agreement: Share,
     /// Private images on which a client with the copy is right, after unmasking.
     pub accuracy: Share,
+    /// The same with the back half itself. Questions and both of these are without defences at the cut, which a client
+    /// that wants the model leaves away.
+    pub undefended: Share,
     /// Questions that were asked.
     pub questions: usize,
     /// Steps of training.

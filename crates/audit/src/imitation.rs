@@ -31,7 +31,7 @@ impl Default for ImitationSettings {
 
 /// Trains a back half of the same layers and random weights to answer as the true one does, and compares the two on
 /// private images. Whoever does this has the front half, images of the same kind without labels, and every score that
-/// the back half answers.
+/// the back half answers, and leaves the defences at the cut away.
 pub(crate) fn imitate(
     target: &Target,
     loader: &Loader,
@@ -41,6 +41,7 @@ pub(crate) fn imitate(
     observer: &mut dyn Observer,
 ) -> Result<Imitation, Error> {
     let began = Instant::now();
+    let target = &target.undefended();
     let mut learner = Learner::new(target.back.architecture().clone(), seed, target.front.device())?;
     let mut stream = Stream::new(target, loader, seed)?;
     let mut questions = 0;
@@ -60,7 +61,7 @@ pub(crate) fn imitate(
     }
     let copy = learner.finished();
     let (mut rng, classes) = (ChaCha8Rng::seed_from_u64(!seed), target.classes());
-    let (mut alike, mut right) = (0, 0);
+    let (mut alike, mut right, mut own) = (0, 0, 0);
     for chunk in private.chunks(CHUNK) {
         let seen = target.see(chunk, &mut rng)?;
         let answers = target.answers(seen.smashed.clone())?;
@@ -68,10 +69,12 @@ pub(crate) fn imitate(
         let pairs = answers.chunks(classes).zip(copied.chunks(classes));
         alike += pairs.filter(|(answer, copied)| argmax(answer) == argmax(copied)).count();
         right += client_hits(target, &seen, &copied);
+        own += client_hits(target, &seen, &answers);
     }
     Ok(Imitation {
         agreement: Share::of(alike, private.len()),
         accuracy: Share::of(right, private.len()),
+        undefended: Share::of(own, private.len()),
         questions,
         steps: settings.steps,
         seconds: began.elapsed().as_secs_f64(),

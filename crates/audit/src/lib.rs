@@ -26,8 +26,8 @@ pub use auditor::{Attack, AuditSettings, Auditor, Candidate};
 pub use decoder::DecoderSettings;
 pub use error::Error;
 pub use findings::{
-    Audit, Baseline, Bound, CutFindings, CutVerdict, Estimate, Imitation, Inversion, InversionKind, Judgement,
-    MEAN_IMAGE, Privacy, Probe, ProbeKind, ProbeTarget, Scores, Share, Stand, Subject, Visible,
+    Audit, Baseline, Bound, CutFindings, CutVerdict, Estimate, Imitation, Inversion, InversionKind, Judgement, Privacy,
+    Probe, ProbeKind, ProbeTarget, Scores, Share, Stand, Subject, Visible,
 };
 pub use imitation::ImitationSettings;
 pub use jacobian::mean_trace;

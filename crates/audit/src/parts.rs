@@ -21,7 +21,7 @@ struct Saved<T> {
 
 /// What a part consists of, and where its pictures hang.
 pub(crate) trait Pictured: Sized {
-    /// The pictures of each entry; without another word there are none.
+    /// The pictures of each entry; none, where a part has no pictures.
     fn pictures(&mut self) -> Vec<&mut Vec<Vec<u8>>> {
         Vec::new()
     }

@@ -146,6 +146,11 @@ impl Judge {
         Ok(Share::of(right, lot.len()))
     }
 
+    /// SHA-256 over its tensors, in hexadecimal.
+    pub(crate) fn hash(&self) -> Result<String, Error> {
+        Ok(cleave_partition::tensor_hash(&self.network)?)
+    }
+
     /// Classes that it tells apart.
     pub(crate) fn classes(&self) -> usize {
         self.network.output().values()
@@ -181,11 +186,13 @@ impl Judge {
         Ok(Some(Tensor::from_data(plane, self.network.device()).repeat_dim(0, images)))
     }
 
-    /// How near `reconstructed` comes to `truth`, both pixels of 0 to 1.
+    /// How near `reconstructed` comes to `truth`, and how much nearer than the mean image `[1, channels, height,
+    /// width]`; pixels of 0 to 1.
     pub(crate) fn scores(
         &self,
         truth: Tensor<4>,
         reconstructed: Tensor<4>,
+        mean_image: &Tensor<4>,
         labels: &[usize],
         seed: u64,
     ) -> Result<Scores, Error> {
@@ -193,7 +200,7 @@ impl Judge {
         for from in (0..labels.len()).step_by(CHUNK) {
             let to = (from + CHUNK).min(labels.len());
             let (a, b) = (truth.clone().slice(from..to), reconstructed.clone().slice(from..to).clamp(0.0, 1.0));
-            found.add(self, a, b, &labels[from..to])?;
+            found.add(self, a, b, mean_image.clone().repeat_dim(0, to - from), &labels[from..to])?;
         }
         Ok(found.scores(labels.len(), seed))
     }
@@ -204,15 +211,29 @@ impl Judge {
 struct Found {
     mse: Vec<f64>,
     ssim: Vec<f64>,
+    mean_image_mse: f64,
+    ssim_lead: Vec<f64>,
     perceptual: Vec<f64>,
     recognised: usize,
 }
 
 impl Found {
-    fn add(&mut self, judge: &Judge, a: Tensor<4>, b: Tensor<4>, labels: &[usize]) -> Result<(), Error> {
+    fn add(
+        &mut self,
+        judge: &Judge,
+        a: Tensor<4>,
+        b: Tensor<4>,
+        mean_image: Tensor<4>,
+        labels: &[usize],
+    ) -> Result<(), Error> {
         let host = |values: Tensor<1>| Ok::<_, Error>(to_host(values)?.into_iter().map(f64::from));
-        self.mse.extend(host(mean_of_each((a.clone() - b.clone()).powi_scalar(2)))?);
-        self.ssim.extend(host(ssim(a.clone(), b.clone()))?);
+        let squared = |b: &Tensor<4>| host(mean_of_each((a.clone() - b.clone()).powi_scalar(2)));
+        self.mse.extend(squared(&b)?);
+        self.mean_image_mse += squared(&mean_image)?.sum::<f64>();
+        let likeness: Vec<f64> = host(ssim(a.clone(), b.clone()))?.collect();
+        let blind = host(ssim(a.clone(), mean_image))?;
+        self.ssim_lead.extend(likeness.iter().zip(blind).map(|(likeness, blind)| likeness - blind));
+        self.ssim.extend(likeness);
         self.recognised += judge.labels(b.clone())?.iter().zip(labels).filter(|(a, b)| a == b).count();
         self.perceptual.extend(judge.distance(a, b)?);
         Ok(())
@@ -224,6 +245,8 @@ impl Found {
             mse: Estimate::of(&self.mse, Better::Lower, seed),
             psnr: Estimate::of(&psnr, Better::Higher, seed),
             ssim: Estimate::of(&self.ssim, Better::Higher, seed),
+            ssim_lead: Some(Estimate::of(&self.ssim_lead, Better::Higher, seed)),
+            explained: (self.mean_image_mse > 0.0).then(|| 1.0 - self.mse.iter().sum::<f64>() / self.mean_image_mse),
             perceptual: Estimate::of(&self.perceptual, Better::Lower, seed),
             recognised: Share::of(self.recognised, images),
         }

@@ -1,16 +1,16 @@
 //! From one entry of a record to what a manifest carries of it.
 
 use crate::verdict::inversion_name;
-use crate::{Baseline, CutFindings, MEAN_IMAGE, Probe, ProbeKind, ProbeTarget, Visible};
-use cleave_partition::{AuditSummary, Blind, Sight, Worst};
+use crate::{CutFindings, Probe, ProbeKind, ProbeTarget, Visible};
+use cleave_partition::{AuditSummary, Sight, Worst};
 use sha2::{Digest, Sha256};
 
 /// The few numbers that a policy asks for: of every kind of attack the one that came furthest.
 ///
-/// `baselines` are those of the audit that the findings stand in, `record_hash` is its record's, by [`record_hash`].
-pub fn summarise(findings: &CutFindings, baselines: &[Baseline], record_hash: &str) -> AuditSummary {
-    let mean_image = baselines.iter().find(|baseline| baseline.name == MEAN_IMAGE).map(|baseline| &baseline.scores);
+/// `record_hash`: that of the record that the findings stand in, by [`record_hash`].
+pub fn summarise(findings: &CutFindings, record_hash: &str) -> AuditSummary {
     let inversions = || findings.inversions.iter();
+    let leads = || inversions().filter_map(|inversion| inversion.scores.ssim_lead);
     let signal = |probe: &&Probe| probe.target == ProbeTarget::Signal;
     let judged = findings.probes.iter().map(|probe| probe.accuracy.of).chain([findings.task_accuracy.of]);
     AuditSummary {
@@ -22,12 +22,9 @@ pub fn summarise(findings: &CutFindings, baselines: &[Baseline], record_hash: &s
         images: inversions().map(|inversion| inversion.scores.recognised.of).min().unwrap_or_default(),
         inversion: worst(inversions().map(|inversion| (inversion_name(inversion.kind), inversion.scores.ssim.mean))),
         worst_ssim: inversions().map(|inversion| inversion.scores.ssim.worst).max_by(f64::total_cmp),
-        explained: mean_image.and_then(|mean_image| {
-            let errors = inversions().map(|inversion| inversion.scores.mse.mean);
-            Some(1.0 - errors.min_by(f64::total_cmp)? / mean_image.mse.mean)
-        }),
-        blind: mean_image
-            .map(|mean_image| Blind { mean_ssim: mean_image.ssim.mean, worst_ssim: mean_image.ssim.worst }),
+        ssim_lead: leads().map(|lead| lead.mean).max_by(f64::total_cmp),
+        worst_ssim_lead: leads().map(|lead| lead.worst).max_by(f64::total_cmp),
+        explained: inversions().filter_map(|inversion| inversion.scores.explained).max_by(f64::total_cmp),
         signal_probe: worst(findings.probes.iter().filter(signal).map(probe_result)),
         label_probe: worst(findings.probes.iter().filter(|probe| !signal(probe)).map(probe_result)),
         label_guess: findings.label_guess,
@@ -74,11 +71,11 @@ mod tests {
 
     fn inversion(kind: InversionKind, mean: f64, worst: f64, of: usize) -> Inversion {
         let ssim = Estimate { mean, worst, ..Estimate::default() };
-        let mse = Estimate { mean: 0.05 - 0.1 * mean, ..Estimate::default() }; // 0.01 for 0.4
+        let ssim_lead = Some(Estimate { mean: mean / 4.0, worst: worst / 2.0, ..Estimate::default() });
         let recognised = Share { of, ..Share::default() };
         Inversion {
             kind,
-            scores: Scores { mse, ssim, recognised, ..Scores::default() },
+            scores: Scores { ssim, ssim_lead, explained: Some(2.0 * mean), recognised, ..Scores::default() },
             settings: String::new(),
             attacker_images: 0,
             steps: 0,
@@ -140,14 +137,7 @@ mod tests {
 
     #[test]
     fn the_summary_takes_what_came_furthest_of_each_kind() {
-        let mean_image = Scores {
-            mse: Estimate { mean: 0.05, ..Estimate::default() },
-            ssim: Estimate { mean: 0.3, worst: 0.5, ..Estimate::default() },
-            ..Scores::default()
-        };
-        let baseline = |name: &str, scores| Baseline { name: name.into(), cut: None, scores, pictures: vec![] };
-        let baselines = [baseline("original", Scores::default()), baseline(MEAN_IMAGE, mean_image)];
-        let got = summarise(&findings(), &baselines, "cd");
+        let got = summarise(&findings(), "cd");
         let worst = |attack: &str, value| Some(Worst { attack: attack.into(), value });
         let expected = AuditSummary {
             record: "cd".into(),
@@ -158,8 +148,9 @@ mod tests {
             images: 40,
             inversion: worst("white-box inversion", 0.4),
             worst_ssim: Some(0.7),
+            ssim_lead: Some(0.4 / 4.0),
+            worst_ssim_lead: Some(0.7 / 2.0),
             explained: Some(0.8),
-            blind: Some(Blind { mean_ssim: 0.3, worst_ssim: 0.5 }),
             signal_probe: worst("linear probe", 0.5),
             label_probe: worst("small probe on the answer", 0.8),
             label_guess: 0.3,
@@ -174,7 +165,7 @@ mod tests {
     #[test]
     fn what_was_not_tried_is_not_in_the_summary() {
         let bare = CutFindings { inversions: vec![], probes: vec![], visible: vec![], bound: None, ..findings() };
-        let got = summarise(&bare, &[], "");
+        let got = summarise(&bare, "");
         assert_eq!((got.inversion, got.worst_ssim, got.images), (None, None, 0));
         assert_eq!((got.signal_probe, got.label_probe, got.signal_guess, got.judged), (None, None, None, 900));
         assert_eq!((got.sight, got.dfil), (None, None));

@@ -49,6 +49,23 @@ impl Target {
         Self { front, back, source, defences, scale: PixelScale::of(preparation) }
     }
 
+    /// The pair as a client runs it that wants no defence.
+    pub(crate) fn undefended(&self) -> Self {
+        Self { defences: Vec::new(), ..self.clone() }
+    }
+
+    /// All digit images that the signal is drawn with, one after the other.
+    pub(crate) fn digits(&self) -> Option<Vec<u8>> {
+        let glyphs = self.source.as_ref()?.glyphs()?;
+        let images = glyphs.digits().into_iter().flat_map(|digit| (0..glyphs.len(digit)).map(move |at| (digit, at)));
+        Some(images.filter_map(|(digit, at)| glyphs.get(digit, at).ok()).flatten().copied().collect())
+    }
+
+    /// The pair with another front half.
+    pub(crate) fn with_front(&self, front: Network) -> Self {
+        Self { front, ..self.clone() }
+    }
+
     /// What the signal is; `None` without one.
     pub(crate) fn spec(&self) -> Option<&SignalSpec> {
         self.source.as_ref().map(SignalSource::spec)

@@ -1,20 +1,19 @@
 //! "May I release this?", by a policy and with evidence.
 
 use crate::{
-    Baseline, CutFindings, CutVerdict, Imitation, Inversion, InversionKind, Judgement, Privacy, Probe, ProbeKind,
-    ProbeTarget, Stand, Visible, summarise,
+    CutFindings, CutVerdict, Imitation, Inversion, InversionKind, Judgement, Privacy, Probe, ProbeKind, ProbeTarget,
+    Stand, Visible, summarise,
 };
-use cleave_leakage::Verdict;
 use cleave_partition::{AuditSummary, Measure, Policy, Violation};
 
-/// Judges one entry of an audit, whose baselines go with it, by a policy.
+/// Judges one entry of an audit by a policy.
 ///
 /// What the policy does not limit is still judged: input by the limits of `reference`'s first policy, output by those
 /// of its second. A promise that says nothing of labels does not make a label that any probe reads a private one.
-pub fn judge(findings: &CutFindings, baselines: &[Baseline], policy: &Policy, reference: [&Policy; 2]) -> CutVerdict {
-    let summary = summarise(findings, baselines, "");
-    let leaks = findings.check.as_ref().map_or(Verdict::Passes, |report| report.verdict.clone());
-    let violations = |policy: &Policy| policy.check(Some(&summary), &leaks);
+pub fn judge(findings: &CutFindings, policy: &Policy, reference: [&Policy; 2]) -> CutVerdict {
+    let summary = summarise(findings, "");
+    let verdict = findings.check.as_ref().map(|report| &report.verdict);
+    let violations = |policy: &Policy| policy.check(Some(&summary), verdict);
     let asked = violations(policy);
     let all = |privacy: Privacy, reference: &Policy| -> Vec<Violation> {
         let both = asked.iter().cloned().chain(violations(reference));
@@ -41,7 +40,8 @@ const fn privacy_of(violation: &Violation) -> Privacy {
 
 /// The violations first, each once, and then what was found.
 fn judgement(privacy: Privacy, violations: &[Violation], found: Vec<String>) -> Judgement {
-    let measured = |violation: &Violation| !matches!(violation, Violation::Limit { found: None, .. });
+    let measured =
+        |violation: &Violation| !matches!(violation, Violation::NotChecked | Violation::Limit { found: None, .. });
     let stand = match violations {
         [] => Stand::NotBroken,
         some if some.iter().any(measured) => Stand::Broken,
@@ -116,15 +116,18 @@ fn probe_sentence(probe: &Probe) -> String {
     )
 }
 
-/// A copy this much less often right than the back half has its place; a convention.
-const COPIED_WITHIN: f64 = 0.05;
+/// The model counts as broken where a copy of the back half has this share of the pair's lead over guessing: a
+/// convention, since no policy limits what clients learn of the model.
+const EXTRACTED: f64 = 0.9;
 
-/// No policy limits what clients learn of the model: the copy of the back half is held against the back half itself.
 fn model_judgement(findings: &CutFindings) -> Judgement {
-    let lost = |copy: &Imitation| findings.task_accuracy.share - copy.accuracy.share;
+    let guess = findings.label_guess;
+    let broken = |copy: &Imitation| {
+        copy.accuracy.low > guess && copy.accuracy.share - guess >= EXTRACTED * (copy.undefended.share - guess)
+    };
     let stand = match &findings.imitation {
         None => Stand::NotMeasured,
-        Some(copy) if lost(copy) <= COPIED_WITHIN => Stand::Broken,
+        Some(copy) if broken(copy) => Stand::Broken,
         Some(_) => Stand::NotBroken,
     };
     Judgement { privacy: Privacy::Model, stand, evidence: model_evidence(findings) }
@@ -157,13 +160,14 @@ fn model_evidence(findings: &CutFindings) -> Vec<String> {
 fn imitation_sentence(copy: &Imitation) -> String {
     format!(
         "A copy of the back half, from random weights and the answers to {} questions, answers {:.1} % of images alike \
-         and is right in {:.1} % ({:.1} to {:.1}). It counts as broken where that is within {:.0} points of the pair.",
+         and is right in {:.1} % ({:.1} to {:.1}), where the back half itself is in {:.1} %. Nine tenths of its lead \
+         over guessing count as broken.",
         copy.questions,
         100.0 * copy.agreement.share,
         100.0 * copy.accuracy.share,
         100.0 * copy.accuracy.low,
         100.0 * copy.accuracy.high,
-        100.0 * COPIED_WITHIN
+        100.0 * copy.undefended.share,
     )
 }
 

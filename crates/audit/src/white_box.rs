@@ -27,7 +27,8 @@ pub struct DescentSettings {
     pub anchors: Vec<f32>,
     /// Images of the attacker's own that the weights are chosen on.
     pub tuning_images: usize,
-    /// Starts from noise, besides those from the mean image and from a decoder's answer.
+    /// Starts from noise, besides those from the mean image and from a decoder's answer. A query-free inversion, the
+    /// optimistic end of the range, has none.
     pub restarts: usize,
 }
 

@@ -97,6 +97,7 @@ fn settings() -> AuditSettings {
 
 struct Setting {
     attacker: Loader,
+    tuning: Loader,
     private: Loader,
     judge: Judge,
 }
@@ -112,11 +113,18 @@ impl Setting {
         let judge =
             Network::random(Architecture::new(Shape::new(3, SIDE, SIDE), layers).unwrap(), 1, &device()).unwrap();
         let judge = Judge::new(judge, None, &preparation()).unwrap();
-        Self { attacker: loader(attacker), private: loader(private), judge }
+        Self { attacker: loader(attacker), tuning: loader(shapes("tuning", 8)), private: loader(private), judge }
     }
 
     fn auditor<'a>(&'a self, folder: Option<&'a std::path::Path>) -> Auditor<'a> {
-        Auditor { settings: settings(), attacker: &self.attacker, private: &self.private, judge: &self.judge, folder }
+        Auditor {
+            settings: settings(),
+            attacker: &self.attacker,
+            tuning: &self.tuning,
+            private: &self.private,
+            judge: &self.judge,
+            folder,
+        }
     }
 
     fn audit(&self, candidates: &[Candidate]) -> Audit {

@@ -45,6 +45,12 @@ pub enum Failure {
         /// Why.
         source: std::io::Error,
     },
+    /// Two results in one file.
+    #[error("{} cannot be both the record and the page; name two files", .path.display())]
+    SameFile {
+        /// The file.
+        path: PathBuf,
+    },
     /// Data without images to evaluate on.
     #[error("{} has no val or test split to measure accuracy on", .path.display())]
     NoValidation {
@@ -302,6 +308,7 @@ impl Failure {
             Self::Record { .. } | Self::NotAudited { .. } => {
                 "audit this model at this cut with these defences; a range as it was audited is written bits:N:LOW:HIGH"
             }
+            Self::DemoInterrupted => "run it again; it keeps nothing",
             Self::NoRange => "add --data PATH, or write it out: gaussian:SCALE, bits:N:LOW:HIGH",
             Self::SmallPool { .. } => "give a larger pool, fewer decoys or fewer images",
             Self::PoolOfImages { .. } => "keep the pool in a folder of its own",
@@ -323,6 +330,7 @@ impl Failure {
     }
 }
 
+const ANEW: &str = "remove the folder that ends in .run, and leave --resume away, to start anew";
 const RESUME: &str = "run the same command with --resume to go on";
 const LEAKS: &str = "cut later or behind a pool; to release all the same, `cleave cut ... --accept-leak \"REASON\"`";
 const LAYERS: &str = "`cleave inspect MODEL` lists the numbered layers and their shapes";
@@ -358,6 +366,8 @@ const fn training_hint(error: &cleave_retrain::Error) -> &'static str {
         Training::Data(error) => data_hint(error),
         Training::Network(error) => network_hint(error),
         Training::Place { .. } | Training::Bottleneck { .. } => LAYERS,
+        Training::Io { .. } => PATH,
+        Training::State { .. } | Training::OtherRun { .. } => ANEW,
         _ => OPTIONS,
     }
 }
@@ -373,7 +383,8 @@ const fn partition_hint(error: &cleave_partition::Error) -> &'static str {
         }
         Part::Exists { .. } => "name other files, or add --force",
         Part::Contradiction { .. } => "`cleave inspect FILE` says what a model file is",
-        Part::BeforeJoin { .. } | Part::NothingLeft { .. } => LAYERS,
+        Part::Signal(error) => training_hint(error),
+        Part::BeforeJoin { .. } | Part::NothingLeft { .. } | Part::Uncountable { .. } => LAYERS,
         _ => OPTIONS,
     }
 }
@@ -385,7 +396,9 @@ const fn audit_hint(error: &cleave_audit::Error) -> &'static str {
         Audit::Network(error) => network_hint(error),
         Audit::Data(error) => data_hint(error),
         Audit::Partition(error) => partition_hint(error),
+        Audit::Signal(error) => training_hint(error),
         Audit::Io { .. } => PATH,
+        Audit::OtherRun { .. } | Audit::Part { .. } => ANEW,
         _ => OPTIONS,
     }
 }
@@ -394,7 +407,11 @@ const fn audit_hint(error: &cleave_audit::Error) -> &'static str {
 const fn audit_code(error: &cleave_audit::Error) -> u8 {
     use cleave_audit::Error as Audit;
     match error {
-        Audit::Data(_) | Audit::TooFewImages { .. } | Audit::Part { .. } | Audit::Io { .. } => 3,
+        Audit::Data(_)
+        | Audit::Network(cleave_nets::Error::Io { .. })
+        | Audit::TooFewImages { .. }
+        | Audit::Part { .. }
+        | Audit::Io { .. } => 3,
         Audit::Setting { .. } | Audit::Classes { .. } | Audit::OtherRun { .. } | Audit::Partition(_) => 2,
         _ => 1,
     }

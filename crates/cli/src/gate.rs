@@ -38,7 +38,7 @@ pub fn audit(path: &Path, model: &Checkpoint, at: Cut, at_cut: &[Defence]) -> Re
     let record = parsed(path, &bytes)?;
     let (hash, defences) = (tensor_hash(&cut(&model.network, at)?.0)?, [&model.card.defences, at_cut].concat());
     let record_hash = record_hash(&bytes);
-    let mut summaries = record.cuts.iter().map(|findings| summarise(findings, &record.baselines, &record_hash));
+    let mut summaries = record.cuts.iter().map(|findings| summarise(findings, &record_hash));
     summaries.find(|summary| summary.check_subject(at, &hash, &defences).is_ok()).ok_or_else(|| Failure::NotAudited {
         path: path.to_owned(),
         wanted: subject(&at.to_string(), &hash, &defences),

@@ -6,7 +6,10 @@ use std::fmt::Display;
 use std::io::Write;
 use std::path::Path;
 
-/// Whether a file can lie where one is to be written after long work.
+/// Looks, before long work, whether its result can be written to `path`.
+///
+/// # Errors
+/// [`Failure::Network`] where there is no such folder, or `path` is one.
 pub fn place_for(path: &Path) -> Result<(), Failure> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let reason = match (folder.is_dir(), path.is_dir()) {

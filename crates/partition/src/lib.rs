@@ -29,4 +29,4 @@ pub use error::Error;
 pub use halves::{BackHalf, FrontHalf, SmashedData, probabilities};
 pub use policy::{Bound, Limits, Measure, Policy, Violation};
 pub use release::{BackManifest, FrontManifest, Offer, PairHash, Release, Terms, release, tensor_hash};
-pub use summary::{AuditSummary, Blind, Sight, Worst};
+pub use summary::{AuditSummary, Sight, Worst};

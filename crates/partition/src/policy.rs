@@ -73,9 +73,9 @@ pub enum Measure {
     MeanSsim,
     /// Mean SSIM of the 5 % of images that an inversion does best on.
     WorstSsim,
-    /// [`Measure::MeanSsim`], less what the mean image reaches, which shows nothing of any image.
+    /// Mean lead in SSIM of an inversion over the mean image, which shows nothing of any image.
     MeanSsimLead,
-    /// [`Measure::WorstSsim`], less what the mean image reaches on the 5 % of images that it comes nearest to.
+    /// The same over the 5 % of images on which it leads most.
     WorstSsimLead,
     /// Share of the mean image's squared error that an inversion takes away: 0 for the mean image, 1 for the image
     /// itself.
@@ -115,6 +115,8 @@ pub enum Bound {
 pub enum Violation {
     /// The leakage check leaks, and the policy asks that it pass.
     CheckLeaks,
+    /// The leakage check could not be made, and the policy asks that it pass.
+    NotChecked,
     /// A limit is broken.
     Limit {
         /// What it is on.
@@ -170,8 +172,14 @@ impl Policy {
     }
 
     /// Every limit that a front half breaks, by its audit and the verdict of the check; none where it keeps the policy.
-    pub fn check(&self, audit: Option<&AuditSummary>, verdict: &Verdict) -> Vec<Violation> {
-        let leaks = (self.limits.check_passes && verdict.leaks()).then_some(Violation::CheckLeaks);
+    ///
+    /// `verdict` is `None` where the check cannot count a layer; a policy that asks for it is broken then.
+    pub fn check(&self, audit: Option<&AuditSummary>, verdict: Option<&Verdict>) -> Vec<Violation> {
+        let leaks = match verdict {
+            _ if !self.limits.check_passes => None,
+            None => Some(Violation::NotChecked),
+            Some(verdict) => verdict.leaks().then_some(Violation::CheckLeaks),
+        };
         let broken = self.limits.all().into_iter().filter_map(|(measure, bound)| {
             let found = audit.and_then(|audit| measure.found(audit));
             (!found.is_some_and(|found| bound.allows(found))).then_some(Violation::Limit { measure, bound, found })
@@ -209,8 +217,8 @@ impl Measure {
         match self {
             Self::MeanSsim => audit.inversion.as_ref().map(|worst| worst.value),
             Self::WorstSsim => audit.worst_ssim,
-            Self::MeanSsimLead => Some(audit.inversion.as_ref()?.value - audit.blind?.mean_ssim),
-            Self::WorstSsimLead => Some(audit.worst_ssim? - audit.blind?.worst_ssim),
+            Self::MeanSsimLead => audit.ssim_lead,
+            Self::WorstSsimLead => audit.worst_ssim_lead,
             Self::Explained => audit.explained,
             Self::HiddenShare => audit.sight.map(|sight| 1.0 - sight.rank / sight.of as f64),
             Self::Inverted => Some(audit.images as f64),
@@ -261,8 +269,8 @@ impl Display for Measure {
         f.write_str(match self {
             Self::MeanSsim => "mean SSIM of the best inversion",
             Self::WorstSsim => "mean SSIM of the 5 % of images inverted best",
-            Self::MeanSsimLead => "lead of the best inversion over the mean image in mean SSIM",
-            Self::WorstSsimLead => "the same for the 5 % of images that each comes nearest to",
+            Self::MeanSsimLead => "lead of the best inversion over the mean image in SSIM",
+            Self::WorstSsimLead => "lead over the mean image in SSIM on the 5 % of images inverted best",
             Self::Explained => "share of the mean image's squared error that an inversion took away",
             Self::HiddenShare => "share of an image's directions that are hidden",
             Self::Inverted => "images that inversions were measured on",
@@ -277,7 +285,11 @@ impl Display for Measure {
 
 impl Display for Violation {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        let Self::Limit { measure, bound, found } = self else { return write!(f, "the leakage check does not pass") };
+        let (measure, bound, found) = match self {
+            Self::CheckLeaks => return write!(f, "the leakage check does not pass"),
+            Self::NotChecked => return write!(f, "the leakage check cannot count a layer, and it is to pass"),
+            Self::Limit { measure, bound, found } => (measure, bound, found),
+        };
         match bound {
             Bound::Most(most) => write!(f, "{measure}: at most {most} is allowed, ")?,
             Bound::Least(least) => write!(f, "{measure}: at least {least} is asked for, ")?,

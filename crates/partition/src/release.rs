@@ -51,7 +51,7 @@ pub struct Terms {
 impl Terms {
     /// Every limit of a policy that this pair breaks, by what is stated here; none where it keeps the policy.
     pub fn violations(&self, policy: &Policy) -> Vec<Violation> {
-        policy.check(self.audit.as_ref(), &self.leakage.verdict)
+        policy.check(self.audit.as_ref(), Some(&self.leakage.verdict))
     }
 
     /// The defences that the client applies to smashed data; the others were trained in.

@@ -28,13 +28,16 @@ pub struct AuditSummary {
     pub inversion: Option<Worst>,
     /// Mean SSIM of the 5 % of images that any one attack reconstructs best.
     pub worst_ssim: Option<f64>,
-    /// Share of the mean image's squared error that the inversion nearest in it took away: 0 for the mean image, 1 for
-    /// the private image itself, below 0 for worse than the mean image.
+    /// Mean lead in SSIM over the mean image, image by image, of the attack that leads most.
+    #[serde(default)]
+    pub ssim_lead: Option<f64>,
+    /// The same over the 5 % of images on which any one attack leads most.
+    #[serde(default)]
+    pub worst_ssim_lead: Option<f64>,
+    /// Share of the mean image's squared error that an inversion took away, at most: 0 for the mean image, 1 for the
+    /// private image itself, below 0 for worse than the mean image.
     #[serde(default)]
     pub explained: Option<f64>,
-    /// What the mean image reaches, which takes no smashed data.
-    #[serde(default)]
-    pub blind: Option<Blind>,
     /// The probe that reads the signal best, by the accuracy on unseen images.
     pub signal_probe: Option<Worst>,
     /// The same for the true label, read from smashed data or from the answer.
@@ -88,15 +91,6 @@ pub struct Worst {
     pub value: f64,
 }
 
-/// SSIM of an image that does not depend on smashed data.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Blind {
-    /// Its mean over the private images.
-    pub mean_ssim: f64,
-    /// Its mean over the 5 % of images that it comes nearest to.
-    pub worst_ssim: f64,
-}
-
 /// How many directions of an image are visible in smashed data.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sight {
@@ -115,11 +109,9 @@ impl Display for AuditSummary {
                 write!(f, "image    {attack} on {} images: mean SSIM {value:.3}", self.images)?;
                 let worst = self.worst_ssim.map(|worst| format!(", {worst:.3} for the 5 % inverted best"));
                 writeln!(f, "{}", worst.unwrap_or_default())?;
-                if let Some(Blind { mean_ssim, worst_ssim }) = self.blind {
-                    writeln!(f, "         without smashed data: mean SSIM {mean_ssim:.3}, {worst_ssim:.3}")?;
-                }
-                if let Some(explained) = self.explained {
-                    writeln!(f, "         {:.0} % of the mean image's squared error taken away", 100.0 * explained)?;
+                if let (Some(lead), Some(explained)) = (self.ssim_lead, self.explained) {
+                    let explained = 100.0 * explained;
+                    writeln!(f, "         {lead:.3} above the mean image, {explained:.0} % of its squared error gone")?;
                 }
             }
             None => writeln!(f, "image    no inversion was tried")?,

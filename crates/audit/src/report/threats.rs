@@ -62,7 +62,7 @@ const NOT_COVERED: &str = "<div>\n<h3>What is not covered</h3>\n<ul>\n\
     <li>side channels: time, power, memory, the length and timing of messages;</li>\n\
     <li>attacks stronger than those listed: more images or steps, better knowledge of what images look like, several \
     requests of one person taken together;</li>\n\
-    <li>a client that copies the provider’s network with more questions than the judgement on the model names;</li>\n\
+    <li>a client that copies the provider’s network with more questions, or better chosen ones, than were tried here;</li>\n\
     <li>break-ins, and faults in the software.</li>\n\
     </ul>\n</div>\n";
 

@@ -93,7 +93,15 @@ pub(crate) fn wild() -> Case {
     }
     let odd = Estimate { mean: f64::NAN, low: f64::NEG_INFINITY, high: f64::INFINITY, worst: f64::NAN };
     let nothing = Share { share: f64::NAN, low: f64::NAN, high: f64::NAN, of: 0 };
-    let scores = Scores { mse: odd, psnr: odd, ssim: odd, perceptual: odd, recognised: nothing };
+    let scores = Scores {
+        mse: odd,
+        psnr: odd,
+        ssim: odd,
+        ssim_lead: Some(odd),
+        explained: Some(f64::NAN),
+        perceptual: odd,
+        recognised: nothing,
+    };
     let cut = &mut cuts[1];
     cut.inversions[0].scores = scores;
     (cut.inversions[0].seconds, cut.inversions[0].seed) = (f64::NAN, u64::MAX);
@@ -216,6 +224,7 @@ fn findings(cut: &str, depth: usize, defences: Vec<Defence>) -> CutFindings {
         imitation: Some(Imitation {
             agreement: share(0.71 + 0.04 * depth as f64, 1_000),
             accuracy: share(0.68 + 0.045 * depth as f64, 1_000),
+            undefended: share(0.934 - 0.002 * depth as f64, 1_000),
             questions: 9_600,
             steps: 300,
             seconds: 41.0,
@@ -384,6 +393,8 @@ fn scores(quality: f64) -> Scores {
         mse: around(mse, mse * 0.08, mse * 0.5),
         psnr: around(psnr, 0.4, psnr + 2.8),
         ssim: around(ssim, 0.021, (ssim + 0.11).min(1.0)),
+        ssim_lead: Some(around(ssim - 0.16, 0.021, (ssim - 0.1).min(0.84))),
+        explained: Some(1.0 - mse / 0.06),
         perceptual: around(0.9 * (1.0 - quality), 0.02, 0.6 * (1.0 - quality)),
         recognised: share((0.25 + 0.72 * quality).min(0.96), 32),
     }

@@ -169,11 +169,14 @@ impl AuditCommand {
             .flatten()
             .try_for_each(|path| output::place_for(path))?;
         let others = self.compare.iter().map(|path| gate::record(path)).collect::<Result<Vec<_>, _>>()?;
+        if self.report.as_ref() == Some(&self.record) {
+            return Err(Failure::SameFile { path: self.record.clone() });
+        }
         let folder = self.folder()?;
         let device = self.device.open()?;
         let Attacked { model, name, cuts, defences } = self.attacked(&device)?;
         let data = self.data.with_classes_of(&model.card.classes)?;
-        let (attacker, private, split) = self.loaders(&data, &model.card.preparation)?;
+        let Loaders { attacker, tuning, private, split } = self.loaders(&data, &model.card.preparation)?;
         let (examiner, judge_name) = self.examiner(&model, &device)?;
         let candidates = self.candidates(&model, &name, &cuts, &defences)?;
         let subject = Subject {
@@ -185,6 +188,7 @@ impl AuditCommand {
         let auditor = Auditor {
             settings: self.settings(),
             attacker: &attacker,
+            tuning: &tuning,
             private: &private,
             judge: &examiner,
             folder: Some(&folder),
@@ -195,15 +199,8 @@ impl AuditCommand {
         let record = serde_json::to_vec_pretty(&audit)?;
         cleave_nets::write_atomically(&self.record, &record)?;
         let [asked, input, output_] = &policies;
-        let judged = |audit: &Audit| -> Vec<CutVerdict> {
-            let verdict = |findings| judge(findings, &audit.baselines, asked, [input, output_]);
-            audit.cuts.iter().map(verdict).collect()
-        };
-        let mut verdicts = judged(&audit);
-        for other in others {
-            verdicts.extend(judged(&other));
-            audit.cuts.extend(other.cuts);
-        }
+        audit.cuts.extend(others.into_iter().flat_map(|other| other.cuts));
+        let verdicts: Vec<_> = audit.cuts.iter().map(|findings| judge(findings, asked, [input, output_])).collect();
         if let Some(report) = &self.report {
             cleave_nets::write_atomically(report, page(&audit, &verdicts)?.as_bytes())?;
         }
@@ -262,24 +259,23 @@ impl AuditCommand {
         }
     }
 
-    /// The attacker's images and the private ones, both in a drawn order, and the split of the latter.
-    fn loaders(
-        &self,
-        data: &DataOptions,
-        preparation: &Preparation,
-    ) -> Result<(Loader, Loader, &'static str), Failure> {
+    /// The attacker's images, of which some are kept for tuning, and the private ones, all in a drawn order.
+    fn loaders(&self, data: &DataOptions, preparation: &Preparation) -> Result<Loaders, Failure> {
         let train = open_dataset(data, Some("train"))?;
         let split = validation_split(data, &train).ok_or_else(|| Failure::NoValidation { path: data.data.clone() })?;
         let private = open_dataset(data, Some(split))?;
+        let every = train.len().div_ceil(self.settings().descent.tuning_images.max(1)).max(2);
+        let (kept, learned): (Vec<_>, Vec<_>) = (0..train.len()).partition(|at| at % every == 0);
         let options = LoadOptions {
-            drop_last: train.len() >= self.batch,
+            drop_last: learned.len() >= self.batch,
             augmentation: Some(Augmentation { flip: self.flip, ..Augmentation::default() }),
             cache_bytes: CACHE,
             ..LoadOptions::training(self.batch, self.seed)
         };
-        let attacker = Loader::new(train, preparation.clone(), options)?;
-        let private = Loader::new(private, preparation.clone(), LoadOptions::training(PRIVATE_BATCH, self.seed))?;
-        Ok((attacker, private, split))
+        let plain = |data| Loader::new(data, preparation.clone(), LoadOptions::training(PRIVATE_BATCH, self.seed));
+        let (tuning, private) = (plain(train.subset(&kept)?)?, plain(private)?);
+        let attacker = Loader::new(train.subset(&learned)?, preparation.clone(), options)?;
+        Ok(Loaders { attacker, tuning, private, split })
     }
 
     fn examiner(&self, model: &Checkpoint, device: &Device) -> Result<(Judge, String), Failure> {
@@ -290,6 +286,15 @@ impl AuditCommand {
         let source = signal_source(&examiner)?;
         Ok((Judge::new(examiner.network, source, &examiner.card.preparation)?, file_name(path)))
     }
+}
+
+/// Images of both sides.
+struct Loaders {
+    attacker: Loader,
+    tuning: Loader,
+    private: Loader,
+    /// The split of the private ones.
+    split: &'static str,
 }
 
 fn file_name(path: &Path) -> String {

@@ -176,6 +176,7 @@ impl Auditor<'_> {
             return Err(Error::Setting { name: "cuts", value: "none".to_owned(), expected: "at least one cut" });
         };
         self.check(candidates)?;
+        self.settings.descent.check()?;
         let parts = Parts::open(self.folder, &self.identity(&subject, candidates)?)?;
         let lots = self.lots(first)?;
         let subject = self.counted(subject, &lots, first)?;
@@ -453,21 +454,18 @@ impl Run<'_> {
 
     /// The trained decoder, and the descent, which also makes use of the decoder's answer.
     fn inversions(&self, observer: &mut dyn Observer) -> Result<Inversions, Error> {
-        let (seen, own) = (self.seen()?, self.own(&self.candidate.target)?);
-        let (mut found, mut decoded) = (Vec::new(), None);
-        if self.tries(Attack::Decoder) {
-            let (inversion, decoder) = self.decoded(&seen, observer)?;
-            found.push(inversion);
-            decoded = Some(decoder);
-        }
+        let mut found = Vec::new();
+        let decoder = match self.tries(Attack::Decoder) {
+            true => {
+                let (inversion, decoder) = self.decoded(&self.seen()?, observer)?;
+                found.push(inversion);
+                Some(decoder)
+            }
+            false => None,
+        };
         if self.tries(Attack::WhiteBox) {
-            let decode = |smashed: &Tensor<4>| decoded.as_ref().map(|decoder| decoder.decode(smashed.clone()));
-            let arrived = |seen: &Seen| -> Result<Arrived, Error> {
-                Ok(Arrived { smashed: seen.smashed.clone(), decoded: decode(&seen.smashed).transpose()? })
-            };
-            let arrived = (arrived(&seen)?, arrived(&own)?);
             let front = &self.candidate.target.front;
-            let mut descent = self.descended(InversionKind::WhiteBox, front, &arrived, [&seen, &own], observer)?;
+            let mut descent = self.descended(InversionKind::WhiteBox, front, decoder.as_ref(), observer)?;
             descent.attacker_images += found.first().map_or(self.lots.own.len(), |decoder| decoder.attacker_images);
             found.insert(0, descent);
         }
@@ -498,10 +496,7 @@ impl Run<'_> {
         let began = Instant::now();
         observer.began(&format!("cut {}: substitute front half", self.candidate.cut), settings.steps);
         let made_up = substitute(&self.candidate.target, self.auditor.attacker, settings, self.seed, observer)?;
-        // nothing of the true front half but what arrives: the weights are chosen on the substitute's own smashed data
-        let (seen, own) = (self.seen()?, self.own(&self.candidate.target.with_front(made_up.clone()))?);
-        let arrived = [&seen, &own].map(|seen| Arrived { smashed: seen.smashed.clone(), decoded: None });
-        let mut found = self.descended(InversionKind::QueryFree, &made_up, &arrived.into(), [&seen, &own], observer)?;
+        let mut found = self.descended(InversionKind::QueryFree, &made_up, None, observer)?;
         found.attacker_images = self.learned_from(settings.steps);
         found.steps += settings.steps;
         found.seconds = began.elapsed().as_secs_f64();
@@ -549,28 +544,31 @@ impl Run<'_> {
         Ok(Seeing(found))
     }
 
-    /// A descent on private images, the first of each pair, tuned on the attacker's own, the second.
+    /// A descent on the private images with `front`, its weights chosen on what `front` makes of the attacker's own: a
+    /// substitute's attacker knows nothing of the true front half but what arrives.
     fn descended(
         &self,
         kind: InversionKind,
         front: &cleave_nets::Network,
-        (private, own): &(Arrived, Arrived),
-        [seen, seen_own]: [&Seen; 2],
+        decoder: Option<&Decoder>,
         observer: &mut dyn Observer,
     ) -> Result<Inversion, Error> {
-        let began = Instant::now();
+        let (began, target) = (Instant::now(), &self.candidate.target);
         let mut settings = self.auditor.settings.descent.clone();
         if kind == InversionKind::QueryFree {
             settings.restarts = 0;
         }
-        let decoded = private.decoded.is_some();
-        let runs = 1 + usize::from(decoded) + settings.restarts;
-        let tried = settings.smoothness.len() + if decoded { settings.anchors.len() } else { 0 };
-        let steps = settings.steps * runs + settings.steps / 2 * tried;
-        observer.began(&format!("cut {}: {kind:?} inversion", self.candidate.cut), steps);
-        let descent = Descent::new(front, &self.candidate.target, &settings, self.mean(), self.seed)?;
-        let truth = self.candidate.target.scale.pixels(seen_own.prepared.clone());
-        let Descended { pixels, prior, steps } = descent.invert(private, own, &truth, self.seed, observer)?;
+        let decoded = decoder.is_some();
+        observer.began(&format!("cut {}: {kind:?} inversion", self.candidate.cut), settings.most_steps(decoded));
+        let (seen, own) = (self.seen()?, self.own(&target.with_front(front.clone()))?);
+        let arrived = |seen: &Seen| -> Result<Arrived, Error> {
+            let decoded = decoder.map(|decoder| decoder.decode(seen.smashed.clone())).transpose()?;
+            Ok(Arrived { smashed: seen.smashed.clone(), decoded })
+        };
+        let truth = target.scale.pixels(own.prepared.clone());
+        let descent = Descent::new(front, target, &settings, self.mean(), self.seed)?;
+        let Descended { pixels, prior, steps } =
+            descent.invert(&arrived(&seen)?, &arrived(&own)?, &truth, self.seed, observer)?;
         let mut from = String::from(if decoded { " and the decoder's answer" } else { "" });
         if settings.restarts > 0 {
             from = format!("{from} and {} of noise", settings.restarts);
@@ -583,16 +581,16 @@ impl Run<'_> {
             settings.rate,
             settings.steps,
             prior.smoothness,
-            seen_own.labels.len()
+            own.labels.len()
         );
         let found = Found {
             kind,
             settings: words,
-            attacker_images: seen_own.labels.len(),
+            attacker_images: own.labels.len(),
             steps,
             seconds: began.elapsed().as_secs_f64(),
         };
-        self.inversion(found, seen, pixels, observer)
+        self.inversion(found, &seen, pixels, observer)
     }
 
     fn inversion(

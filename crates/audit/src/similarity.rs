@@ -303,6 +303,27 @@ mod tests {
         assert!((decibel(0.01) - 20.0).abs() < 1e-12 && decibel(0.0) == 100.0);
     }
 
+    /// An image like the mean image, where the attack fails, does not hide one that it gets back.
+    #[test]
+    fn leads_over_the_mean_image_are_counted_image_by_image() {
+        let layers = vec![Layer::Flatten, Layer::Linear { features: 2 }];
+        let architecture = cleave_nets::Architecture::new(cleave_nets::Shape::new(3, 16, 16), layers).unwrap();
+        let network = Network::random(architecture, 1, &cleave_nets::device("flex").unwrap()).unwrap();
+        let judge = Judge::new(network, None, &Preparation::new(16, 16, 3)).unwrap();
+        let (mean, rough) = (noise([1, 3, 16, 16], 1) * 0.0 + 0.5, noise([1, 3, 16, 16], 2));
+        let truth = Tensor::cat(vec![mean.clone(), rough.clone()], 0);
+        let guess = Tensor::cat(vec![noise([1, 3, 16, 16], 3), rough.clone()], 0);
+        let scores = judge.scores(truth.clone(), guess, &mean, &[0, 1], 1).unwrap();
+        let lead = scores.ssim_lead.unwrap();
+        assert!(lead.worst > 0.9 && lead.mean < 0.3, "{lead:?}");
+        let blind = judge.scores(truth.clone(), mean.clone().repeat_dim(0, 2), &mean, &[0, 1], 1).unwrap();
+        assert!(blind.ssim_lead.unwrap().worst.abs() < 1e-6 && blind.explained.unwrap().abs() < 1e-6, "{blind:?}");
+        let exact = judge.scores(truth.clone(), truth, &mean, &[0, 1], 1).unwrap();
+        assert_eq!(exact.explained, Some(1.0));
+        let nothing_to_explain = judge.scores(mean.clone(), mean.clone(), &mean, &[0], 1).unwrap();
+        assert_eq!(nothing_to_explain.explained, None);
+    }
+
     #[test]
     fn a_flat_image_has_no_variation_and_stripes_have_much() {
         let flat = to_host(total_variation(noise([1, 1, 4, 4], 1) * 0.0 + 0.5)).unwrap()[0];

@@ -45,6 +45,28 @@ impl Default for DescentSettings {
     }
 }
 
+impl DescentSettings {
+    /// Steps from all starts and for the choice of weights, at most.
+    pub(crate) const fn most_steps(&self, decoded: bool) -> usize {
+        let (starts, lists) = if decoded { (2, 2) } else { (1, 1) };
+        let anchors = if decoded { self.anchors.len() } else { 0 };
+        let tried = self.smoothness.len() + anchors + lists * LARGER;
+        self.steps * (starts + self.restarts) + self.steps / 2 * tried
+    }
+
+    /// Weights grow, so that the last is the largest, and are not negative.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        for (name, weights) in [("smoothness", &self.smoothness), ("anchors", &self.anchors)] {
+            let grows = weights.windows(2).all(|pair| pair[0] < pair[1]);
+            if !grows || weights.iter().any(|weight| !weight.is_finite() || *weight < 0.0) {
+                let expected = "weights of 0 or more, each larger than the one before";
+                return Err(Error::Setting { name, value: format!("{weights:?}"), expected });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Weights beyond those listed that may be tried, each ten times the one before.
 const LARGER: usize = 4;
 
@@ -259,4 +281,39 @@ fn better(old: (Tensor<4>, Vec<f32>), new: (Tensor<4>, Vec<f32>)) -> Result<(Ten
 /// The mean of images, `[1, channels, height, width]`, pixels of 0 to 1.
 pub(crate) fn mean_image(lot: &Lot, scale: &PixelScale) -> Tensor<4> {
     scale.pixels(lot.prepared.clone()).mean_dim(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The best of `listed` where likeness is highest at `peak`, and the weights that were tried.
+    fn chosen(listed: &[f32], peak: f32) -> (f32, Vec<f32>) {
+        let mut tried = Vec::new();
+        let likeness = |weight: f32| {
+            tried.push(weight);
+            Ok(-(weight - peak).abs())
+        };
+        let (best, count) = best_weight(listed, likeness).unwrap();
+        assert_eq!(count, tried.len());
+        (best, tried)
+    }
+
+    #[test]
+    fn larger_weights_are_tried_while_the_largest_is_the_best() {
+        assert_eq!(chosen(&[0.0, 0.1, 1.0], 0.1), (0.1, vec![0.0, 0.1, 1.0]));
+        assert_eq!(chosen(&[0.0, 1.0], 80.0), (100.0, vec![0.0, 1.0, 10.0, 100.0, 1000.0]));
+        assert_eq!(chosen(&[0.0, 1.0], 1e5), (1e4, vec![0.0, 1.0, 10.0, 100.0, 1e3, 1e4]), "to an end");
+        assert_eq!((chosen(&[0.5], 3.0), chosen(&[], 3.0)), ((0.5, vec![]), (0.0, vec![])));
+    }
+
+    #[test]
+    fn weights_that_fall_or_are_none_are_refused() {
+        let with =
+            |smoothness: &[f32]| DescentSettings { smoothness: smoothness.to_vec(), ..DescentSettings::default() };
+        assert!(with(&[0.0, 1.0]).check().is_ok() && with(&[]).check().is_ok());
+        for wrong in [&[1.0, 0.0][..], &[0.0, 0.0], &[-1.0], &[f32::NAN], &[f32::INFINITY]] {
+            assert!(matches!(with(wrong).check(), Err(Error::Setting { name: "smoothness", .. })), "{wrong:?}");
+        }
+    }
 }

@@ -39,7 +39,8 @@ fn answer(view: &View) -> String {
                     count(passing)
                 ),
             };
-            (format!("<strong class=\"yes\">Yes</strong>, at {}.", escape(&entry.name)), why)
+            let yes = format!("<strong class=\"yes\">Yes</strong>, at {}", escape(&entry.name));
+            (format!("{yes}{}", all_the_same(entry)), why)
         }
         (None, Some(entry)) => {
             let why = format!(
@@ -59,6 +60,25 @@ fn answer(view: &View) -> String {
         Some(_) => " The answer holds for the attacks and images named on this page; nothing follows for others.",
     };
     format!("<p class=\"answer\">{verdict}</p>\n<p>{reason}{limits}</p>\n")
+}
+
+/// What is broken although the policy, which says nothing of it, is kept.
+fn all_the_same(entry: &Entry) -> String {
+    let broken = entry.verdict.judgements.iter().filter(|judgement| judgement.stand == Stand::Broken);
+    let names: Vec<_> = broken
+        .map(|judgement| match judgement.privacy {
+            Privacy::Input => "the client’s image",
+            Privacy::Output => "the client’s label",
+            Privacy::Model => "the provider’s network",
+        })
+        .collect();
+    match names.is_empty() {
+        true => ".".to_owned(),
+        false => format!(
+            ", as far as this policy goes. It says nothing of {}, where attacks came <strong class=\"no\">through</strong>.",
+            names.join(" and ")
+        ),
+    }
 }
 
 /// Names and promises of the policies, one line each.

@@ -62,7 +62,7 @@ for record, found in cuts:
     )
 print()
 
-header(["network", "cut", "defences", "directions"] + INVERSIONS + ["error explained", "imitation"])
+header(["network", "cut", "defences", "directions"] + INVERSIONS + ["error explained", "extraction"])
 for record, found in cuts:
     by_kind = {inversion["kind"]: inversion for inversion in found["inversions"]}
     if not by_kind and not found["visible"]:
@@ -71,7 +71,7 @@ for record, found in cuts:
     seen = [f"{visible['rank']:.0f} of {visible['of']}" for visible in found["visible"]]
     mean_image = next(b for b in record["baselines"] if b["name"] == "mean image")["scores"]["mse"]["mean"]
     errors = [inversion["scores"]["mse"]["mean"] for inversion in found["inversions"]]
-    copy = found.get("imitation")
+    copy = found.get("extraction")
     row(
         [record["subject"]["model"], found["cut"], defences(found), ", ".join(seen) or "–"]
         + [f"{s['ssim']['mean']:.3f}, {s['psnr']['mean']:.1f} dB" if s else "–" for s in scores]

@@ -3,26 +3,8 @@
 #
 #   CLEAVE_DATA=<folder with dogs-vs-cats/ and mnist/> sh experiments/sun2019/audit.sh OUT [DEVICE]
 #
-# OUT holds what run.sh left there, and gets a record and a page for each network. An audit that was interrupted goes on
-# where it stopped when the script is started again.
-set -eu
-out=$1
-device=${2:-flex}
-cleave=${CLEAVE:-cargo run --release --quiet --}
-cats=$CLEAVE_DATA/dogs-vs-cats/dogs-vs-cats-128.tar
-digits=$CLEAVE_DATA/mnist
-
-# audit NAME MODEL ARGUMENTS: skips what is there, resumes what was interrupted
-audit() {
-    name=$1
-    model=$2
-    shift 2
-    [ -f "$out/$name.audit.json" ] && return
-    resume=
-    if [ -d "$out/$name.audit.json.run" ]; then resume=--resume; fi
-    $cleave audit "$out/$model.safetensors" "$@" --seed 1 --device "$device" $resume \
-        --record "$out/$name.audit.json" --report "$out/$name.audit.html" > "$out/$name.audit.txt"
-}
+# OUT holds what run.sh left there, and gets a record and a page for each network.
+. "$(dirname "$0")/../common.sh"
 
 # The whole image from one layer: nothing joins the base network.
 audit base-linear base --data "$cats" --cuts 1:linear,1:activation --invert 16 --attacks white-box,least-squares,jacobian

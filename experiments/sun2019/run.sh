@@ -3,25 +3,8 @@
 #
 #   CLEAVE_DATA=<folder with dogs-vs-cats/ and mnist/> sh experiments/sun2019/run.sh OUT [DEVICE]
 #
-# OUT gets the models, their logs and one JSON file a measurement; `table.py OUT` makes the tables of it. A run that
-# was interrupted goes on where it stopped when the script is started again. DEVICE is flex unless another is built in.
-set -eu
-out=$1
-device=${2:-flex}
-cleave=${CLEAVE:-cargo run --release --quiet --}
-cats=$CLEAVE_DATA/dogs-vs-cats/dogs-vs-cats-128.tar
-digits=$CLEAVE_DATA/mnist
-mkdir -p "$out"
-
-# train NAME ARGUMENTS: skips what is there, resumes what was interrupted
-train() {
-    name=$1
-    shift
-    [ -f "$out/$name.safetensors" ] && return
-    resume=
-    if ls "$out/$name.safetensors.run"/state* > /dev/null 2>&1; then resume=--resume; fi
-    $cleave "$@" $resume --seed 1 --device "$device" --out "$out/$name.safetensors" --json > "$out/$name.train.json"
-}
+# `table.py OUT` makes the tables of what OUT then holds.
+. "$(dirname "$0")/../common.sh"
 
 evaluate() {
     name=$1

@@ -2,7 +2,7 @@
 
 use crate::baseline::{baselines, jpeg, to_pngs};
 use crate::decoder::Decoder;
-use crate::imitation::imitate;
+use crate::extraction::extract;
 use crate::jacobian::visible;
 use crate::least_squares::{is_one_layer, solve};
 use crate::parts::{Parts, Pictured};
@@ -10,14 +10,14 @@ use crate::pixels::Lot;
 use crate::probe::probe;
 use crate::query_free::substitute;
 use crate::target::Seen;
-use crate::white_box::{Arrived, Descended, Descent, mean_image};
+use crate::white_box::{Descended, Descent, Evidence, mean_image};
 use crate::{
-    Audit, Baseline, Bound, CutFindings, DecoderSettings, DescentSettings, Error, Imitation, ImitationSettings,
+    Audit, Baseline, Bound, CutFindings, DecoderSettings, DescentSettings, Error, Extraction, ExtractionSettings,
     Inversion, InversionKind, Judge, LinearSettings, Observer, Probe, ProbeSettings, Share, Subject,
     SubstituteSettings, Target, Visible, record_hash,
 };
 use burn::tensor::Tensor;
-use cleave_data::Loader;
+use cleave_data::{LoadOptions, Loader};
 use cleave_leakage::{LeakageError, Noise, Report, SpectrumSettings, dfil, mse_bound};
 use cleave_nets::{Defence, Distribution, Pass};
 use cleave_partition::Cut;
@@ -43,7 +43,7 @@ pub enum Attack {
     /// The linear attack, where the front half is one layer.
     LeastSquares,
     /// No attack on the client, but one by it: a copy of the back half.
-    Imitation,
+    Extraction,
     /// No attack, but how much an attack can see: the Jacobian.
     Jacobian,
 }
@@ -56,7 +56,7 @@ impl Attack {
         Self::WhiteBox,
         Self::QueryFree,
         Self::LeastSquares,
-        Self::Imitation,
+        Self::Extraction,
         Self::Jacobian,
     ];
 }
@@ -86,7 +86,7 @@ pub struct AuditSettings {
     /// The linear attack, where the front half is one layer.
     pub linear: LinearSettings,
     /// The copy of the back half.
-    pub imitation: ImitationSettings,
+    pub extraction: ExtractionSettings,
     /// Private images that the Jacobian is measured at.
     pub jacobians: usize,
     /// How.
@@ -106,7 +106,7 @@ impl Default for AuditSettings {
             substitute: SubstituteSettings::default(),
             probes: ProbeSettings::default(),
             linear: LinearSettings::default(),
-            imitation: ImitationSettings::default(),
+            extraction: ExtractionSettings::default(),
             jacobians: 2,
             spectrum: SpectrumSettings::default(),
         }
@@ -261,16 +261,17 @@ impl Auditor<'_> {
     }
 }
 
-/// Tells sets of images apart: by names, labels and batches.
-fn images(loader: &Loader) -> String {
-    let dataset = loader.dataset();
-    let names = dataset.labels().enumerate().map(|(at, label)| format!("{} {label}\n", dataset.name(at)));
-    format!(
-        "{} images in {} batches, {}",
-        dataset.len(),
-        loader.batches(),
-        record_hash(names.collect::<String>().as_bytes())
-    )
+/// What tells sets of images apart, and ways to cut them into batches.
+fn images(loader: &Loader) -> serde_json::Value {
+    let LoadOptions { batch_size, augmentation, drop_last, seed, .. } = *loader.options();
+    serde_json::json!({
+        "images": loader.dataset().len(),
+        "sha256": loader.dataset().fingerprint(),
+        "batch": batch_size,
+        "augmentation": augmentation,
+        "drop_last": drop_last,
+        "seed": seed,
+    })
 }
 
 /// An interruption inside a candidate, counted among all of them.
@@ -321,10 +322,7 @@ impl Pictured for Seeing {}
 
 impl Pictured for ReadBy {}
 
-#[derive(Serialize, Deserialize)]
-struct Copied(Option<Imitation>);
-
-impl Pictured for Copied {}
+impl Pictured for Extraction {}
 
 impl Run<'_> {
     fn all(&self, at: usize, observer: &mut dyn Observer) -> Result<(CutFindings, Baseline), Error> {
@@ -341,10 +339,8 @@ impl Run<'_> {
         if self.tries(Attack::LeastSquares) && is_one_layer(&self.candidate.target.front) {
             inversions.extend(self.parts.part(&name("least-squares"), || self.solved(observer))?.0);
         }
-        let imitation = match self.tries(Attack::Imitation) {
-            true => self.parts.part(&name("imitation"), || self.imitated(observer))?.0,
-            false => None,
-        };
+        let mut extract = || self.parts.part(&name("extraction"), || self.extracted(observer));
+        let extraction = self.tries(Attack::Extraction).then(&mut extract).transpose()?;
         let seeing = match self.tries(Attack::Jacobian) {
             true => self.parts.part(&self.jacobian_name(), || self.seeing(observer))?.0,
             false => Vec::new(),
@@ -356,7 +352,7 @@ impl Run<'_> {
             .into_iter()
             .next()
             .ok_or_else(|| Error::Part { path: name("jpeg").into(), reason: "it is empty".to_owned() })?;
-        Ok((CutFindings { imitation, visible: seeing, bound, ..self.findings(bytes, read, inversions)? }, jpeg))
+        Ok((CutFindings { extraction, visible: seeing, bound, ..self.findings(bytes, read, inversions)? }, jpeg))
     }
 
     /// Candidates that differ in defences at the cut alone have one Jacobian.
@@ -389,7 +385,7 @@ impl Run<'_> {
             check: check.clone(),
             inversions,
             probes: read.probes,
-            imitation: None,
+            extraction: None,
             visible: Vec::new(),
             bound: None,
         })
@@ -521,14 +517,14 @@ impl Run<'_> {
         Ok(Inversions(vec![self.inversion(found, &seen, pixels, observer)?]))
     }
 
-    fn imitated(&self, observer: &mut dyn Observer) -> Result<Copied, Error> {
-        let settings = &self.auditor.settings.imitation;
-        observer.began(&format!("cut {}: imitation", self.candidate.cut), settings.steps);
+    fn extracted(&self, observer: &mut dyn Observer) -> Result<Extraction, Error> {
+        let settings = &self.auditor.settings.extraction;
+        observer.began(&format!("cut {}: extraction", self.candidate.cut), settings.steps);
         let Auditor { attacker, .. } = self.auditor;
-        let copy = imitate(&self.candidate.target, attacker, &self.lots.probed, settings, self.seed, observer)?;
+        let copy = extract(&self.candidate.target, attacker, &self.lots.probed, settings, self.seed, observer)?;
         let (alike, right) = (100.0 * copy.agreement.share, 100.0 * copy.accuracy.share);
-        observer.found(&format!("imitation: {alike:.1} % of answers alike, {right:.1} % right"));
-        Ok(Copied(Some(copy)))
+        observer.found(&format!("extraction: {alike:.1} % of answers alike, {right:.1} % right"));
+        Ok(copy)
     }
 
     fn seeing(&self, observer: &mut dyn Observer) -> Result<Seeing, Error> {
@@ -561,14 +557,14 @@ impl Run<'_> {
         let decoded = decoder.is_some();
         observer.began(&format!("cut {}: {kind:?} inversion", self.candidate.cut), settings.most_steps(decoded));
         let (seen, own) = (self.seen()?, self.own(&target.with_front(front.clone()))?);
-        let arrived = |seen: &Seen| -> Result<Arrived, Error> {
+        let evidence = |seen: &Seen| -> Result<Evidence, Error> {
             let decoded = decoder.map(|decoder| decoder.decode(seen.smashed.clone())).transpose()?;
-            Ok(Arrived { smashed: seen.smashed.clone(), decoded })
+            Ok(Evidence { smashed: seen.smashed.clone(), decoded })
         };
         let truth = target.scale.pixels(own.prepared.clone());
         let descent = Descent::new(front, target, &settings, self.mean(), self.seed)?;
         let Descended { pixels, prior, steps } =
-            descent.invert(&arrived(&seen)?, &arrived(&own)?, &truth, self.seed, observer)?;
+            descent.invert(&evidence(&seen)?, &evidence(&own)?, &truth, self.seed, observer)?;
         let mut from = String::from(if decoded { " and the decoder's answer" } else { "" });
         if settings.restarts > 0 {
             from = format!("{from} and {} of noise", settings.restarts);

@@ -201,7 +201,7 @@ pub struct Probe {
 
 /// A copy of the back half that a client trained on answers to questions of its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Imitation {
+pub struct Extraction {
     /// Private images on which copy and back half answer alike, before unmasking.
     pub agreement: Share,
     /// Private images on which a client with the copy is right, after unmasking.
@@ -287,7 +287,7 @@ pub struct CutFindings {
     pub probes: Vec<Probe>,
     /// The copy of the back half; `None` where none was tried.
     #[serde(default)]
-    pub imitation: Option<Imitation>,
+    pub extraction: Option<Extraction>,
     /// The Jacobian at some private images.
     pub visible: Vec<Visible>,
     /// What noise guarantees; `None` without noise: no bound.

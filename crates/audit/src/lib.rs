@@ -5,8 +5,8 @@ mod baseline;
 mod decoder;
 mod error;
 mod estimate;
+mod extraction;
 mod findings;
-mod imitation;
 mod jacobian;
 mod learner;
 mod least_squares;
@@ -25,11 +25,11 @@ mod white_box;
 pub use auditor::{Attack, AuditSettings, Auditor, Candidate};
 pub use decoder::DecoderSettings;
 pub use error::Error;
+pub use extraction::ExtractionSettings;
 pub use findings::{
-    Audit, Baseline, Bound, CutFindings, CutVerdict, Estimate, Imitation, Inversion, InversionKind, Judgement, Privacy,
-    Probe, ProbeKind, ProbeTarget, Scores, Share, Stand, Subject, Visible,
+    Audit, Baseline, Bound, CutFindings, CutVerdict, Estimate, Extraction, Inversion, InversionKind, Judgement,
+    Privacy, Probe, ProbeKind, ProbeTarget, Scores, Share, Stand, Subject, Visible,
 };
-pub use imitation::ImitationSettings;
 pub use jacobian::mean_trace;
 pub use least_squares::LinearSettings;
 pub use observer::{Observer, Silent};

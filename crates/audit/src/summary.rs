@@ -129,7 +129,7 @@ mod tests {
                 probe(ProbeTarget::Label, ProbeKind::Linear, 0.6, 900),
                 probe(ProbeTarget::LabelByAnswer, ProbeKind::Small, 0.8, 900),
             ],
-            imitation: None,
+            extraction: None,
             visible: vec![visible(50.0, 100), visible(70.0, 100), visible(60.0, 100)],
             bound: Some(Bound { dfil: 2.0, mse: 0.5 }),
         }

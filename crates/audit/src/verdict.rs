@@ -1,7 +1,7 @@
 //! "May I release this?", by a policy and with evidence.
 
 use crate::{
-    CutFindings, CutVerdict, Imitation, Inversion, InversionKind, Judgement, Privacy, Probe, ProbeKind, ProbeTarget,
+    CutFindings, CutVerdict, Extraction, Inversion, InversionKind, Judgement, Privacy, Probe, ProbeKind, ProbeTarget,
     Stand, Visible, summarise,
 };
 use cleave_partition::{AuditSummary, Measure, Policy, Violation};
@@ -118,14 +118,14 @@ fn probe_sentence(probe: &Probe) -> String {
 
 /// The model counts as broken where a copy of the back half has this share of the pair's lead over guessing: a
 /// convention, since no policy limits what clients learn of the model.
-const EXTRACTED: f64 = 0.9;
+const COPIED: f64 = 0.9;
 
 fn model_judgement(findings: &CutFindings) -> Judgement {
     let guess = findings.label_guess;
-    let broken = |copy: &Imitation| {
-        copy.accuracy.low > guess && copy.accuracy.share - guess >= EXTRACTED * (copy.undefended.share - guess)
+    let broken = |copy: &Extraction| {
+        copy.accuracy.low > guess && copy.accuracy.share - guess >= COPIED * (copy.undefended.share - guess)
     };
-    let stand = match &findings.imitation {
+    let stand = match &findings.extraction {
         None => Stand::NotMeasured,
         Some(copy) if broken(copy) => Stand::Broken,
         Some(_) => Stand::NotBroken,
@@ -138,9 +138,9 @@ fn model_evidence(findings: &CutFindings) -> Vec<String> {
     let share = 100.0 * *front as f64 / (*all).max(1) as f64;
     let mut evidence = vec![
         format!("Clients get {front} of {all} parameters ({share:.1} %): the front half is given away, not protected."),
-        match &findings.imitation {
-            Some(copy) => imitation_sentence(copy),
-            None => "Imitation of the back half by questions was not tried; nothing follows from that.".to_owned(),
+        match &findings.extraction {
+            Some(copy) => extraction_sentence(copy),
+            None => "Model extraction was not tried; nothing follows from that.".to_owned(),
         },
     ];
     let own = findings.probes.iter().filter(|probe| probe.target == ProbeTarget::Label);
@@ -157,7 +157,7 @@ fn model_evidence(findings: &CutFindings) -> Vec<String> {
     evidence
 }
 
-fn imitation_sentence(copy: &Imitation) -> String {
+fn extraction_sentence(copy: &Extraction) -> String {
     format!(
         "A copy of the back half, from random weights and the answers to {} questions, answers {:.1} % of images alike \
          and is right in {:.1} % ({:.1} to {:.1}), where the back half itself is in {:.1} %. Nine tenths of its lead \

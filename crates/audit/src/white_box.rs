@@ -90,8 +90,8 @@ pub(crate) struct Descent<'a> {
     plane: Option<Tensor<4>>,
 }
 
-/// Smashed data to be inverted.
-pub(crate) struct Arrived {
+/// What an inversion starts from.
+pub(crate) struct Evidence {
     /// `[batch, channels, height, width]` at the cut.
     pub(crate) smashed: Tensor<4>,
     /// What a trained decoder makes of it, `[batch, channels, height, width]`, pixels of 0 to 1.
@@ -134,8 +134,8 @@ impl<'a> Descent<'a> {
     /// the start for each image by the objective that the descent itself reached. The private images play no part.
     pub(crate) fn invert(
         &self,
-        private: &Arrived,
-        own: &Arrived,
+        private: &Evidence,
+        own: &Evidence,
         truth: &Tensor<4>,
         seed: u64,
         observer: &mut dyn Observer,
@@ -155,7 +155,7 @@ impl<'a> Descent<'a> {
 
     /// The weights that give the attacker its own images back best, by SSIM, and the steps that took: first that of the
     /// total variation from the mean image, then, with it, that of the distance from the decoder's answer.
-    fn choose(&self, own: &Arrived, truth: &Tensor<4>, observer: &mut dyn Observer) -> Result<(Prior, usize), Error> {
+    fn choose(&self, own: &Evidence, truth: &Tensor<4>, observer: &mut dyn Observer) -> Result<(Prior, usize), Error> {
         let steps = self.settings.steps / 2;
         let mut likeness = |start: &Tensor<4>, prior: Prior| {
             let (pixels, _) = self.descend(own, start.clone(), prior, steps, observer)?;
@@ -181,7 +181,7 @@ impl<'a> Descent<'a> {
     /// Gradient descent from `start`; the images, and each one's objective at the end.
     fn descend(
         &self,
-        arrived: &Arrived,
+        evidence: &Evidence,
         start: Tensor<4>,
         prior: Prior,
         steps: usize,
@@ -193,16 +193,16 @@ impl<'a> Descent<'a> {
         let leaf = |tensor: Tensor<4>| Param::from_tensor(tensor.autodiff().require_grad());
         let mut guess = Guess { pixels: leaf(start), plane: plane.map(leaf) };
         let mut optimizer = AdamConfig::new().with_epsilon(1e-12).init(); // gradients of one pixel are tiny
-        let decoded = arrived.decoded.clone().filter(|_| prior.anchor > 0.0).map(Tensor::autodiff);
-        let arrived = Arrived { smashed: arrived.smashed.clone().autodiff(), decoded };
+        let decoded = evidence.decoded.clone().filter(|_| prior.anchor > 0.0).map(Tensor::autodiff);
+        let evidence = Evidence { smashed: evidence.smashed.clone().autodiff(), decoded };
         for at in 0..steps {
             step(observer)?;
-            let loss = self.objective(&guess, &arrived, prior, scale)?.sum();
+            let loss = self.objective(&guess, &evidence, prior, scale)?.sum();
             let mut gradients = loss.backward();
             let gradients = GradientsParams::from_module(&mut gradients, &guess);
             guess = optimizer.step(cosine(self.settings.rate, at, steps), guess, gradients).clamped();
         }
-        let objective = to_host(self.objective(&guess, &arrived, prior, scale)?)?;
+        let objective = to_host(self.objective(&guess, &evidence, prior, scale)?)?;
         match objective.iter().find(|value| !value.is_finite()) {
             Some(&value) => Err(Error::Diverged { attack: "the white-box inversion", value, step: steps }),
             None => Ok((guess.pixels.val().without_autodiff(), objective)),
@@ -210,14 +210,14 @@ impl<'a> Descent<'a> {
     }
 
     /// For each image ‖f(x) − z‖²/‖z‖² and the weighted parts of the prior.
-    fn objective(&self, guess: &Guess, arrived: &Arrived, prior: Prior, scale: f32) -> Result<Tensor<1>, Error> {
+    fn objective(&self, guess: &Guess, evidence: &Evidence, prior: Prior, scale: f32) -> Result<Tensor<1>, Error> {
         let pixels = guess.pixels.val();
         let signal = guess.plane.as_ref().map(|plane| plane.val() * scale);
         let fitted = self.front.forward(self.prepared(pixels.clone()), Pass { signal, dropout: None })?;
         let energy = |x: Tensor<4>| x.powi_scalar(2).flatten::<2>(1, 3).sum_dim(1).flatten::<1>(0, 1);
-        let misfit = energy(fitted - arrived.smashed.clone()) / (energy(arrived.smashed.clone()) + 1e-12);
+        let misfit = energy(fitted - evidence.smashed.clone()) / (energy(evidence.smashed.clone()) + 1e-12);
         let objective = misfit + total_variation(pixels.clone()) * prior.smoothness;
-        Ok(match &arrived.decoded {
+        Ok(match &evidence.decoded {
             Some(decoded) => {
                 let share = prior.anchor / self.target.front.input().values() as f32;
                 objective + energy(pixels - decoded.clone()) * share

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use cleave_audit::{
-    Audit, AuditSettings, Auditor, Candidate, CutFindings, DecoderSettings, DescentSettings, Error, ImitationSettings,
+    Audit, AuditSettings, Auditor, Candidate, CutFindings, DecoderSettings, DescentSettings, Error, ExtractionSettings,
     InversionKind, Judge, LinearSettings, Observer, Probe, ProbeSettings, ProbeTarget, Silent, Subject,
     SubstituteSettings, Target, mean_trace,
 };
@@ -89,7 +89,7 @@ fn settings() -> AuditSettings {
         substitute: SubstituteSettings { steps: 20, ..SubstituteSettings::default() },
         probes: ProbeSettings { steps: 150, ..ProbeSettings::default() },
         linear: LinearSettings { iterations: 300, rounds: 3 },
-        imitation: ImitationSettings { steps: 20, ..ImitationSettings::default() },
+        extraction: ExtractionSettings { steps: 20, ..ExtractionSettings::default() },
         jacobians: 1,
         ..AuditSettings::default()
     }
@@ -235,7 +235,7 @@ fn timeless(mut audit: Audit) -> Audit {
         cut.front_ms = 0.0;
         cut.probes.iter_mut().for_each(|probe| probe.seconds = 0.0);
         cut.inversions.iter_mut().for_each(|inversion| inversion.seconds = 0.0);
-        cut.imitation.iter_mut().for_each(|imitation| imitation.seconds = 0.0);
+        cut.extraction.iter_mut().for_each(|extraction| extraction.seconds = 0.0);
     }
     audit
 }

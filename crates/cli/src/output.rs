@@ -9,16 +9,21 @@ use std::path::Path;
 /// Looks, before long work, whether its result can be written to `path`.
 ///
 /// # Errors
-/// [`Failure::Network`] where there is no such folder, or `path` is one.
+/// [`Failure::Network`] where there is no such folder, nothing can be written there, or `path` is one.
 pub fn place_for(path: &Path) -> Result<(), Failure> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let reason = match (folder.is_dir(), path.is_dir()) {
-        (true, false) => return Ok(()),
-        (true, true) => "it is a folder".to_owned(),
-        (false, _) => format!("there is no folder {}", folder.display()),
+    let tried = match (folder.is_dir(), path.is_dir()) {
+        (true, false) => try_writing(folder),
+        (true, true) => Err(std::io::Error::other("it is a folder")),
+        (false, _) => Err(std::io::Error::other(format!("there is no folder {}", folder.display()))),
     };
-    let source = std::io::Error::other(reason);
-    Err(cleave_nets::Error::Io { action: "write", path: path.to_owned(), source }.into())
+    tried.map_err(|source| cleave_nets::Error::Io { action: "write", path: path.to_owned(), source }.into())
+}
+
+fn try_writing(folder: &Path) -> std::io::Result<()> {
+    let trial = folder.join(format!(".cleave-{}", std::process::id()));
+    std::fs::File::create_new(&trial)?;
+    std::fs::remove_file(trial)
 }
 
 /// How results are printed.
@@ -37,5 +42,22 @@ impl Output {
             false => writeln!(stdout, "{result}")?,
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_a_file_in_a_folder_that_can_be_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        place_for(&folder.path().join("new.json")).unwrap();
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "nothing is left behind");
+        let said = |path: &Path| place_for(path).unwrap_err().to_string();
+        assert!(said(folder.path()).contains("it is a folder"));
+        assert!(said(&folder.path().join("none/new.json")).contains("there is no folder"));
+        #[cfg(target_os = "linux")]
+        assert!(said(Path::new("/proc/new.json")).contains("cannot write"));
     }
 }

@@ -34,7 +34,7 @@ fn an_audit_goes_into_a_release() {
     retrain(folder);
     let attacks = ["split.safetensors", "--cuts", "2", "--base", "base.safetensors", "--defend", "gaussian:dfil:50"];
     let files =
-        ["--attacks", "probes,white-box,imitation,jacobian", "--record", "audit.json", "--report", "audit.html"];
+        ["--attacks", "probes,white-box,extraction,jacobian", "--record", "audit.json", "--report", "audit.html"];
     let said = run(folder, &[&attacks[..], &files].concat());
     assert!(said.contains("Input privacy: ") && said.contains("Output privacy: "), "{said}");
     assert!(said.contains("Model privacy: ") && said.contains("A copy of the back half"), "{said}");

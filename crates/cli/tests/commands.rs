@@ -128,6 +128,10 @@ fn ctrl_c_saves_and_resume_ends_with_the_same_weights() {
     assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("--resume") && !folder.join("halved").exists());
     bad(folder, 2, &arguments("halved"));
+    let fewer = |argument: &'static str| if argument == "20" { "19" } else { argument };
+    let others: Vec<_> = arguments("halved").into_iter().map(fewer).chain(["--resume"]).collect();
+    let refused = bad(folder, 2, &others);
+    assert!(refused.contains("the images were others: 40 images"), "{refused}");
     good(folder, &[&arguments("halved")[..], &["--resume"]].concat());
     let flex = cleave_nets::device("flex").unwrap();
     let tensors = |name| cleave_nets::Checkpoint::load(&folder.join(name), &flex).unwrap().network.tensors().unwrap();

@@ -159,6 +159,11 @@ impl Loader {
         &self.shared.dataset
     }
 
+    /// How the dataset is cut into batches.
+    pub fn options(&self) -> &LoadOptions {
+        &self.shared.options
+    }
+
     /// The preparation.
     pub fn preparation(&self) -> &Preparation {
         &self.shared.preparation

@@ -2,6 +2,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rand::seq::SliceRandom;
+use sha2::{Digest, Sha256};
 
 use crate::draw::{Purpose, rng_for};
 use crate::source::{Encoded, Found, Raw, RawNames, Sample, Source, by_name, open_cifar, open_idx, split_name};
@@ -9,6 +10,9 @@ use crate::{DataError, Pixels, Skipped};
 
 /// The encoded images of a gzipped tar that are held in memory, in bytes, unless told otherwise.
 const DEFAULT_MEMORY: u64 = 2 << 30;
+
+/// Images whose pixels go into a fingerprint.
+const FINGERPRINTED: usize = 16;
 
 /// How the images of a dataset lie on disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -222,6 +226,21 @@ impl Dataset {
         let len = self.len();
         let sample = self.samples.get(index);
         self.source.pixels(sample.ok_or(DataError::Index { index, len })?.at)
+    }
+
+    /// Tells sets apart, by mistake and not by malice: SHA-256, in hexadecimal, of classes, names and labels, and of the
+    /// pixels of 16 images spread over the set. An image that cannot be decoded goes in without pixels.
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        for word in self.classes().iter().cloned().chain((0..self.len()).map(|index| self.name(index))) {
+            hash.update((word.len() as u64).to_le_bytes());
+            hash.update(word);
+        }
+        self.labels().for_each(|label| hash.update((label as u64).to_le_bytes()));
+        for index in (0..self.len()).step_by(self.len().div_ceil(FINGERPRINTED).max(1)) {
+            self.decode(index).iter().for_each(|pixels| hash.update(&pixels.data));
+        }
+        data_encoding::HEXLOWER.encode(&hash.finalize())
     }
 
     /// The samples of one split.

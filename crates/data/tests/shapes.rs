@@ -22,6 +22,17 @@ fn images_depend_on_seed_split_and_index_alone() {
 }
 
 #[test]
+fn a_fingerprint_tells_sets_of_the_same_names_apart() {
+    let fingerprint = |seed, images| Shapes::new(4, 24, seed).unwrap().dataset("train", images).fingerprint();
+    assert_eq!(fingerprint(1, 40), fingerprint(1, 40));
+    assert_ne!(fingerprint(1, 40), fingerprint(1, 41));
+    assert_ne!(fingerprint(1, 40), fingerprint(2, 40), "the pixels differ, and nothing else");
+    let relabelled = Shapes::new(4, 24, 1).unwrap().dataset("train", 40);
+    let relabelled = relabelled.with_classes(&["disc", "triangle", "ring", "cross"]).unwrap();
+    assert_ne!(fingerprint(1, 40), relabelled.fingerprint());
+}
+
+#[test]
 fn impossible_sets_are_refused() {
     for (classes, side) in [(1, 32), (9, 32), (2, 15), (2, 513)] {
         assert!(matches!(Shapes::new(classes, side, 0), Err(DataError::Shapes { .. })));

@@ -6,8 +6,8 @@ use burn::tensor::Bytes;
 use cleave_data::Dataset;
 use cleave_nets::{Contents, Header, HostTensor, Network, Role, read_checkpoint, write_atomically, write_checkpoint};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 /// The manifest of a saved state.
@@ -30,7 +30,7 @@ pub(crate) struct Progress {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Run {
     settings: TrainSettings,
-    /// Names and labels of the images to learn from.
+    /// The images to learn from: [`Dataset::fingerprint`].
     images: String,
     /// The digits that signals are drawn with.
     digits: String,
@@ -45,19 +45,17 @@ impl Run {
         source: Option<&SignalSource>,
         preserved: Option<&Network>,
     ) -> Result<Self, Error> {
-        let names = (0..images.len()).map(|at| images.name(at)).zip(images.labels());
         let glyphs = source.and_then(SignalSource::glyphs).map_or_else(Vec::new, |glyphs| {
             let digits = glyphs.digits().into_iter();
             digits.flat_map(|digit| (0..glyphs.len(digit)).filter_map(move |at| glyphs.get(digit, at).ok())).collect()
         });
         let tensors = preserved.map(Network::tensors).transpose()?.unwrap_or_default();
-        let bits: Vec<_> =
-            tensors.into_values().flat_map(|tensor| tensor.values.into_iter().map(f32::to_bits)).collect();
+        let weights: Vec<_> = tensors.into_values().flat_map(|tensor| tensor.values).map(f32::to_le_bytes).collect();
         Ok(Self {
             settings: settings.clone(),
-            images: format!("{} images, {}", images.len(), fingerprint(&names.collect::<Vec<_>>())),
-            digits: format!("{} images, {}", glyphs.len(), fingerprint(&glyphs)),
-            preserved: format!("{} weights, {}", bits.len(), fingerprint(&bits)),
+            images: format!("{} images, SHA-256 {}", images.len(), images.fingerprint()),
+            digits: format!("{} images, SHA-256 {}", glyphs.len(), fingerprint(&glyphs.concat())),
+            preserved: format!("{} weights, SHA-256 {}", weights.len(), fingerprint(weights.as_flattened())),
         })
     }
 
@@ -73,12 +71,8 @@ impl Run {
     }
 }
 
-/// Tells things apart by mistake, not by malice. Another version of Rust may give another figure; a state is then
-/// refused.
-fn fingerprint(thing: &impl Hash) -> String {
-    let mut hasher = DefaultHasher::new();
-    thing.hash(&mut hasher);
-    format!("fingerprint {:016x}", hasher.finish())
+fn fingerprint(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(&Sha256::digest(bytes))
 }
 
 const STATE: &str = "state.safetensors";

@@ -85,14 +85,14 @@ fn attacks(view: &View) -> String {
         let ran = view.entries.iter().filter(|entry| entry.probe(|probe| probe.target == target).is_some()).count();
         cells(&format!("probe: {}", target_name(target)), what_probe(target), ran)
     });
-    let copied = view.entries.iter().filter(|entry| entry.found.imitation.is_some()).count();
-    let imitation = cells("imitation", IMITATION, copied);
-    let rows: Vec<_> = inversions.into_iter().chain(probes).chain([imitation]).collect();
+    let copied = view.entries.iter().filter(|entry| entry.found.extraction.is_some()).count();
+    let extraction = cells("model extraction", EXTRACTION, copied);
+    let rows: Vec<_> = inversions.into_iter().chain(probes).chain([extraction]).collect();
     let table = table("Attacks", &[Column::Text("attack"), Column::Text("what it does"), Column::Text("tried")], &rows);
     format!("<h3>The attacks</h3>\n{table}")
 }
 
-const IMITATION: &str = "Not by the provider, but on it: a client trains a back half of its own on the answers.";
+const EXTRACTION: &str = "Not by the provider, but on it: a client trains a back half of its own on the answers.";
 
 fn what_inversion(kind: InversionKind) -> &'static str {
     match kind {

@@ -1,8 +1,8 @@
 //! Made-up audits: figures that move as real ones do, and pictures drawn for the purpose.
 
 use cleave_audit::{
-    Audit, Baseline, Bound, CutFindings, CutVerdict, Estimate, Imitation, Inversion, InversionKind, Judgement, Privacy,
-    Probe, ProbeKind, ProbeTarget, Scores, Share, Stand, Subject, Visible,
+    Audit, Baseline, Bound, CutFindings, CutVerdict, Estimate, Extraction, Inversion, InversionKind, Judgement,
+    Privacy, Probe, ProbeKind, ProbeTarget, Scores, Share, Stand, Subject, Visible,
 };
 use cleave_data::{Pixels, Shapes};
 use cleave_leakage::{Activation, ConvShape, Effort, FrontLayer, Op, Pool, Report, Stage};
@@ -221,7 +221,7 @@ fn findings(cut: &str, depth: usize, defences: Vec<Defence>) -> CutFindings {
         check: Some(check("conv1")),
         inversions: inversions(quality, depth),
         probes: probes(leak, depth),
-        imitation: Some(Imitation {
+        extraction: Some(Extraction {
             agreement: share(0.71 + 0.04 * depth as f64, 1_000),
             accuracy: share(0.68 + 0.045 * depth as f64, 1_000),
             undefended: share(0.934 - 0.002 * depth as f64, 1_000),
@@ -372,7 +372,7 @@ fn verdict(cut: &CutFindings, most_ssim: f64, most_label: f64) -> CutVerdict {
         privacy: Privacy::Model,
         stand: Stand::NotMeasured,
         evidence: vec![format!(
-            "The client gets {} of {} parameters. Imitation by questions was not tried.",
+            "The client gets {} of {} parameters. Model extraction was not tried.",
             cut.front_parameters, cut.all_parameters
         )],
     };

@@ -13,7 +13,7 @@ use cleave_audit::{
 use cleave_data::{Augmentation, LoadOptions, Loader, Preparation};
 use cleave_leakage::Effort;
 use cleave_nets::{Checkpoint, Defence, Device, Header, ModelCard, Role, Training};
-use cleave_partition::{BackHalf, Cut, FrontHalf, check_cut, cut, list_defences};
+use cleave_partition::{BackHalf, Cut, FrontHalf, Limits, check_cut, cut, list_defences};
 use cleave_retrain::SignalSource;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::{Path, PathBuf};
@@ -40,10 +40,10 @@ pub struct AuditCommand {
     /// Network without a signal that says whether a reconstruction still shows its class; without it the attacked one
     #[arg(long)]
     base: Option<PathBuf>,
-    /// Private images to invert
+    /// Private images to invert; without this 32, or as many as the policy asks for
     #[arg(long, value_parser = clap::value_parser!(u32).range(2..))]
     invert: Option<u32>,
-    /// Private images to read signal and label of
+    /// Private images to read signal and label of; without this 2000, or as many as the policy asks for
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     probe: Option<u32>,
     /// Attacks to try; without this all
@@ -102,7 +102,7 @@ enum Tried {
     /// Solve a linear system, where the front half is one layer
     LeastSquares,
     /// Copy the back half from its answers
-    Imitation,
+    Extraction,
     /// Count the visible directions
     Jacobian,
 }
@@ -115,7 +115,7 @@ impl From<Tried> for Attack {
             Tried::WhiteBox => Self::WhiteBox,
             Tried::QueryFree => Self::QueryFree,
             Tried::LeastSquares => Self::LeastSquares,
-            Tried::Imitation => Self::Imitation,
+            Tried::Extraction => Self::Extraction,
             Tried::Jacobian => Self::Jacobian,
         }
     }
@@ -145,7 +145,7 @@ impl Trying {
             &mut settings.decoder.steps,
             &mut settings.substitute.steps,
             &mut settings.probes.steps,
-            &mut settings.imitation.steps,
+            &mut settings.extraction.steps,
         ];
         for steps in steps {
             *steps = match self {
@@ -163,7 +163,7 @@ impl AuditCommand {
     pub fn run(&self, output: &Output) -> Result<(), Failure> {
         let policies = [self.policy.as_str(), INPUT_REFERENCE, OUTPUT_REFERENCE].map(gate::policy);
         let [asked, input, output_] = policies;
-        let policies = [asked?, input?, output_?];
+        let [asked, input, output_] = [asked?, input?, output_?];
         [Some(&self.record), self.report.as_ref()]
             .into_iter()
             .flatten()
@@ -176,7 +176,9 @@ impl AuditCommand {
         let device = self.device.open()?;
         let Attacked { model, name, cuts, defences } = self.attacked(&device)?;
         let data = self.data.with_classes_of(&model.card.classes)?;
-        let Loaders { attacker, tuning, private, split } = self.loaders(&data, &model.card.preparation)?;
+        let settings = self.settings(&asked.limits);
+        let kept = settings.descent.tuning_images;
+        let Loaders { attacker, tuning, private, split } = self.loaders(&data, &model.card.preparation, kept)?;
         let (examiner, judge_name) = self.examiner(&model, &device)?;
         let candidates = self.candidates(&model, &name, &cuts, &defences)?;
         let subject = Subject {
@@ -186,7 +188,7 @@ impl AuditCommand {
             ..subject(&model, name)
         };
         let auditor = Auditor {
-            settings: self.settings(),
+            settings,
             attacker: &attacker,
             tuning: &tuning,
             private: &private,
@@ -198,9 +200,8 @@ impl AuditCommand {
         watch.bar.finish_and_clear();
         let record = serde_json::to_vec_pretty(&audit)?;
         cleave_nets::write_atomically(&self.record, &record)?;
-        let [asked, input, output_] = &policies;
         audit.cuts.extend(others.into_iter().flat_map(|other| other.cuts));
-        let verdicts: Vec<_> = audit.cuts.iter().map(|findings| judge(findings, asked, [input, output_])).collect();
+        let verdicts: Vec<_> = audit.cuts.iter().map(|findings| judge(findings, &asked, [&input, &output_])).collect();
         if let Some(report) = &self.report {
             cleave_nets::write_atomically(report, page(&audit, &verdicts)?.as_bytes())?;
         }
@@ -240,10 +241,14 @@ impl AuditCommand {
         Ok(candidates)
     }
 
-    fn settings(&self) -> AuditSettings {
+    /// As the options say, and where they say nothing with enough images for the policy.
+    fn settings(&self, asked: &Limits) -> AuditSettings {
         let settings = self.trying.settings();
-        let chosen = |given: Option<u32>, default| given.map_or(default, |given| given as usize);
-        let (invert, probe) = (chosen(self.invert, settings.invert), chosen(self.probe, settings.probe));
+        let chosen = |given: Option<u32>, default: usize, asked: Option<usize>| {
+            given.map_or(default.max(asked.unwrap_or(0)), |given| given as usize)
+        };
+        let invert = chosen(self.invert, settings.invert, asked.fewest_inverted);
+        let probe = chosen(self.probe, settings.probe, asked.fewest_judged);
         let named: Vec<_> = self.attacks.iter().map(|&tried| tried.into()).collect();
         let attacks = if named.is_empty() { settings.attacks.clone() } else { named };
         AuditSettings { seed: self.seed, attacks, invert, probe, ..settings }
@@ -260,11 +265,11 @@ impl AuditCommand {
     }
 
     /// The attacker's images, of which some are kept for tuning, and the private ones, all in a drawn order.
-    fn loaders(&self, data: &DataOptions, preparation: &Preparation) -> Result<Loaders, Failure> {
+    fn loaders(&self, data: &DataOptions, preparation: &Preparation, tuning: usize) -> Result<Loaders, Failure> {
         let train = open_dataset(data, Some("train"))?;
         let split = validation_split(data, &train).ok_or_else(|| Failure::NoValidation { path: data.data.clone() })?;
         let private = open_dataset(data, Some(split))?;
-        let every = train.len().div_ceil(self.settings().descent.tuning_images.max(1)).max(2);
+        let every = train.len().div_ceil(tuning.max(1)).max(2);
         let (kept, learned): (Vec<_>, Vec<_>) = (0..train.len()).partition(|at| at % every == 0);
         let options = LoadOptions {
             drop_last: learned.len() >= self.batch,
@@ -446,5 +451,28 @@ const fn stand_in_words(stand: Stand) -> &'static str {
         Stand::NotBroken => "not broken by what was tried",
         Stand::NotMeasured => "not measured",
         Stand::Broken => "broken",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::FromArgMatches;
+
+    #[test]
+    fn as_many_images_are_attacked_as_the_policy_asks_for() {
+        let settings = |options: &str, asked: &Limits| {
+            let words = format!("audit network --cuts 2 --data builtin --record record.json {options}");
+            let command = AuditCommand::augment_args(clap::Command::new("audit"));
+            let matches = command.get_matches_from(words.split_whitespace());
+            let AuditSettings { invert, probe, .. } = AuditCommand::from_arg_matches(&matches).unwrap().settings(asked);
+            [invert, probe]
+        };
+        let AuditSettings { invert, probe, .. } = AuditSettings::default();
+        let asked = |images| Limits { fewest_inverted: Some(images), fewest_judged: Some(images), ..Limits::default() };
+        assert_eq!(settings("", &Limits::default()), [invert, probe]);
+        assert_eq!(settings("", &asked(5000)), [5000, 5000]);
+        assert_eq!(settings("", &asked(5)), [invert, probe]);
+        assert_eq!(settings("--invert 3 --probe 4", &asked(5000)), [3, 4]);
     }
 }

@@ -5,7 +5,7 @@ use crate::observer::{Observer, step};
 use crate::pixels::{Lot, to_host};
 use crate::probe::{CHUNK, client_hits};
 use crate::target::{Stream, Target};
-use crate::{Error, Imitation, Share};
+use crate::{Error, Extraction, Share};
 use burn::tensor::activation::{log_softmax, softmax};
 use cleave_data::Loader;
 use cleave_nets::{Pass, argmax};
@@ -13,17 +13,17 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::time::Instant;
 
-/// Settings of an imitation (Tramèr et al. 2016; the loss is that of Hinton, Vinyals, Dean 2015).
+/// Settings of model extraction (Tramèr et al. 2016; the loss is that of Hinton, Vinyals, Dean 2015).
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
-pub struct ImitationSettings {
+pub struct ExtractionSettings {
     /// Batches to train on; the loader cuts them, and each image is one question.
     pub steps: usize,
     /// Rate of Adam at the start.
     pub rate: f64,
 }
 
-impl Default for ImitationSettings {
+impl Default for ExtractionSettings {
     fn default() -> Self {
         Self { steps: 300, rate: 1e-3 }
     }
@@ -32,14 +32,14 @@ impl Default for ImitationSettings {
 /// Trains a back half of the same layers and random weights to answer as the true one does, and compares the two on
 /// private images. Whoever does this has the front half, images of the same kind without labels, and every score that
 /// the back half answers, and leaves the defences at the cut away.
-pub(crate) fn imitate(
+pub(crate) fn extract(
     target: &Target,
     loader: &Loader,
     private: &Lot,
-    settings: &ImitationSettings,
+    settings: &ExtractionSettings,
     seed: u64,
     observer: &mut dyn Observer,
-) -> Result<Imitation, Error> {
+) -> Result<Extraction, Error> {
     let began = Instant::now();
     let target = &target.undefended();
     let mut learner = Learner::new(target.back.architecture().clone(), seed, target.front.device())?;
@@ -55,7 +55,7 @@ pub(crate) fn imitate(
         let loss = likelihood.sum_dim(1).mean() * -1.0;
         let value = loss.clone().into_scalar::<f32>();
         if !value.is_finite() {
-            return Err(Error::Diverged { attack: "the imitation of the back half", value, step: at });
+            return Err(Error::Diverged { attack: "the extraction of the back half", value, step: at });
         }
         learner.step(cosine(settings.rate, at, settings.steps), &mut loss.backward());
     }
@@ -71,7 +71,7 @@ pub(crate) fn imitate(
         right += client_hits(target, &seen, &copied);
         own += client_hits(target, &seen, &answers);
     }
-    Ok(Imitation {
+    Ok(Extraction {
         agreement: Share::of(alike, private.len()),
         accuracy: Share::of(right, private.len()),
         undefended: Share::of(own, private.len()),
@@ -119,8 +119,8 @@ mod tests {
         let (front, back) = cut(&balanced(&private), Cut { layer: 1, point: Point::Whole }).unwrap();
         let target = Target::new(front, back, None, vec![], &Preparation::new(SIDE, SIDE, 3));
         let copied = |steps| {
-            let settings = ImitationSettings { steps, rate: 1e-2 };
-            imitate(&target, &loader("train", 400), &private, &settings, 3, &mut Silent).unwrap()
+            let settings = ExtractionSettings { steps, rate: 1e-2 };
+            extract(&target, &loader("train", 400), &private, &settings, 3, &mut Silent).unwrap()
         };
         let (taught, untaught) = (copied(150), copied(0));
         assert_eq!((taught.questions, untaught.questions), (150 * 16, 0));

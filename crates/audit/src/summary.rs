@@ -64,7 +64,7 @@ const fn sight(visible: &Visible) -> Sight {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::{Bound, Estimate, Inversion, InversionKind, Scores, Share};
     use cleave_nets::{Defence, Distribution};
@@ -104,7 +104,7 @@ mod tests {
         }
     }
 
-    fn findings() -> CutFindings {
+    pub(crate) fn findings() -> CutFindings {
         CutFindings {
             model: "m".into(),
             cut: "2".into(),

@@ -38,13 +38,21 @@ const fn privacy_of(violation: &Violation) -> Privacy {
     }
 }
 
+/// Whether an attack went too far, and not merely that too little was tried.
+const fn is_found(violation: &Violation) -> bool {
+    !matches!(
+        violation,
+        Violation::NotChecked
+            | Violation::Limit { found: None, .. }
+            | Violation::Limit { measure: Measure::Inverted | Measure::Judged, .. }
+    )
+}
+
 /// The violations first, each once, and then what was found.
 fn judgement(privacy: Privacy, violations: &[Violation], found: Vec<String>) -> Judgement {
-    let measured =
-        |violation: &Violation| !matches!(violation, Violation::NotChecked | Violation::Limit { found: None, .. });
     let stand = match violations {
         [] => Stand::NotBroken,
-        some if some.iter().any(measured) => Stand::Broken,
+        some if some.iter().any(is_found) => Stand::Broken,
         _ => Stand::NotMeasured,
     };
     let mut evidence: Vec<String> = Vec::new();
@@ -193,5 +201,30 @@ const fn kind_name(kind: ProbeKind) -> &'static str {
     match kind {
         ProbeKind::Linear => "linear",
         ProbeKind::Small => "small non-linear",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::summary::tests::findings;
+    use cleave_partition::Limits;
+
+    #[test]
+    fn too_few_images_break_nothing_and_a_limit_that_was_passed_does() {
+        let images = 1 + findings().inversions[0].scores.recognised.of;
+        let policy = |limits| Policy { name: "p".into(), promise: "q".into(), limits };
+        let generous = policy(Limits { largest_mean_ssim: Some(0.9), ..Limits::default() });
+        let many = policy(Limits { fewest_inverted: Some(images), ..generous.limits.clone() });
+        let strict = policy(Limits { largest_mean_ssim: Some(0.1), ..many.limits.clone() });
+        let input = |findings: &CutFindings, policy: &Policy| {
+            let verdict = judge(findings, policy, [&generous, &generous]);
+            (verdict.judgements[0].stand, verdict.passes)
+        };
+        assert_eq!(input(&findings(), &generous), (Stand::NotBroken, true));
+        assert_eq!(input(&findings(), &many), (Stand::NotMeasured, false));
+        assert_eq!(input(&findings(), &strict), (Stand::Broken, false));
+        let none = CutFindings { inversions: vec![], ..findings() };
+        assert_eq!(input(&none, &strict), (Stand::NotMeasured, false));
     }
 }

@@ -20,46 +20,12 @@ use burn::tensor::Tensor;
 use cleave_data::{LoadOptions, Loader};
 use cleave_leakage::{LeakageError, Noise, Report, SpectrumSettings, dfil, mse_bound};
 use cleave_nets::{Defence, Distribution, Pass};
-use cleave_partition::Cut;
+use cleave_partition::{Attack, Cut, check_defences};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::Instant;
-
-/// What may be tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Attack {
-    /// Signal and label probes.
-    Probes,
-    /// The trained inversion.
-    Decoder,
-    /// The white-box inversion; it also starts from the decoder's answer, where that is tried.
-    WhiteBox,
-    /// The query-free inversion.
-    QueryFree,
-    /// The linear attack, where the front half is one layer.
-    LeastSquares,
-    /// No attack on the client, but one by it: a copy of the back half.
-    Extraction,
-    /// No attack, but how much an attack can see: the Jacobian.
-    Jacobian,
-}
-
-impl Attack {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Probes,
-        Self::Decoder,
-        Self::WhiteBox,
-        Self::QueryFree,
-        Self::LeastSquares,
-        Self::Extraction,
-        Self::Jacobian,
-    ];
-}
 
 /// How much is tried.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -137,7 +103,7 @@ pub struct Auditor<'a> {
     pub settings: AuditSettings,
     /// The attacker's images, in batches, shuffled.
     pub attacker: &'a Loader,
-    /// More of the attacker's images, which nothing is trained on: the weights of inversions are chosen on them.
+    /// More of the attacker's images, which no attack is trained on: the weights of inversions are chosen on them.
     pub tuning: &'a Loader,
     /// Images that the attacker has not seen.
     pub private: &'a Loader,
@@ -171,11 +137,11 @@ impl Auditor<'_> {
     /// [`Error::Interrupted`] when the observer says stop; [`Error::OtherRun`] when the folder holds another audit;
     /// [`Error::Classes`], [`Error::TooFewImages`], [`Error::Diverged`]; those of networks and images.
     pub fn run(&self, subject: Subject, candidates: &[Candidate], observer: &mut dyn Observer) -> Result<Audit, Error> {
-        let began = Instant::now();
         let Some(first) = candidates.first() else {
             return Err(Error::Setting { name: "cuts", value: "none".to_owned(), expected: "at least one cut" });
         };
         self.check(candidates)?;
+        candidates.iter().try_for_each(|candidate| check_defences(&candidate.target.defences))?;
         self.settings.descent.check()?;
         let parts = Parts::open(self.folder, &self.identity(&subject, candidates)?)?;
         let lots = self.lots(first)?;
@@ -195,7 +161,7 @@ impl Auditor<'_> {
             baselines: found,
             cuts,
             seed: self.settings.seed,
-            seconds: began.elapsed().as_secs_f64(),
+            seconds: parts.seconds(),
             device: format!("{:?}", first.target.front.device()),
         })
     }
@@ -382,6 +348,7 @@ impl Run<'_> {
             all_parameters: front_parameters + back_parameters,
             task_accuracy: read.task,
             label_guess: self.lots.probed.guess(target.classes()),
+            signal_guess: target.spec().map(|spec| 1.0 / spec.classes as f64),
             check: check.clone(),
             inversions,
             probes: read.probes,
@@ -391,13 +358,9 @@ impl Run<'_> {
         })
     }
 
-    /// Bytes an image on the wire: 4 a value, or as many bits as a quantisation leaves.
+    /// Bytes an image on the wire as f32.
     fn bytes(&self) -> usize {
-        let bits = self.candidate.defences.iter().fold(32, |bits, defence| match defence {
-            Defence::Quantise { bits, .. } => usize::from(*bits),
-            _ => bits,
-        });
-        (self.candidate.target.front.output().values() * bits).div_ceil(8)
+        self.candidate.target.front.output().values() * size_of::<f32>()
     }
 
     fn front_ms(&self) -> Result<f64, Error> {
@@ -573,7 +536,7 @@ impl Run<'_> {
             if decoded { format!(", distance from the decoder's answer {}", prior.anchor) } else { String::new() };
         let words = format!(
             "Adam at rate {}, {} steps from the mean image{from}; weight of the total variation {}{anchor}, chosen by \
-             SSIM on {} of the attacker's images that nothing was trained on",
+             SSIM on {} of the attacker's images that no attack was trained on",
             settings.rate,
             settings.steps,
             prior.smoothness,
@@ -620,6 +583,9 @@ impl Run<'_> {
 /// Digits of a front half's hash that the name of a part carries.
 const HASH_DIGITS: usize = 16;
 
+/// Standard errors of the estimated traces that a bound allows for.
+const ERRORS: f64 = 2.0;
+
 /// What the noise among the defences guarantees, by the mean trace over the images measured. What is done to the values
 /// after the noise cannot add information, so the bound stands behind a quantisation too.
 fn bound(defences: &[Defence], seeing: &[Visible]) -> Result<Option<Bound>, Error> {
@@ -633,7 +599,8 @@ fn bound(defences: &[Defence], seeing: &[Visible]) -> Result<Option<Bound>, Erro
         _ => None,
     });
     let (Some(noise), Some(first)) = (noise, seeing.first()) else { return Ok(None) };
-    let trace = seeing.iter().map(|visible| visible.trace).sum::<f64>() / seeing.len() as f64;
+    let error = seeing.iter().map(|visible| visible.trace_error.powi(2)).sum::<f64>().sqrt();
+    let trace = (seeing.iter().map(|visible| visible.trace).sum::<f64>() + ERRORS * error) / seeing.len() as f64;
     if trace <= 0.0 {
         return Ok(None); // nothing sent depends on these images, and there is nothing to bound
     }

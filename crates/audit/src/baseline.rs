@@ -44,20 +44,25 @@ pub(crate) fn jpeg(
     let (device, dims) = (truth.device(), truth.dims());
     let compressed =
         to_pixels(truth.clone())?.iter().map(|image| smaller(image, bytes)).collect::<Result<Vec<_>, _>>()?;
+    let (compressed, sizes): (Vec<_>, Vec<_>) = compressed.into_iter().unzip();
     let images = from_pixels(&compressed, dims, &device);
     let scores = judge.scores(truth, images.clone(), mean_image, &private.labels, seed)?;
-    let name = format!("JPEG of at most {bytes} bytes");
+    let name = match sizes.into_iter().max() {
+        Some(largest) if largest > bytes => format!("JPEG of at most {largest} bytes, for want of smaller ones"),
+        _ => format!("JPEG of at most {bytes} bytes"),
+    };
     Ok(Baseline { name, cut: Some(cut.to_owned()), scores, pictures: to_pngs(images, pictures)? })
 }
 
-/// The image after compression to at most `bytes`; at the lowest quality where none fits.
-fn smaller(image: &Pixels, bytes: usize) -> Result<Pixels, Error> {
+/// The image after compression to at most `bytes`, and the bytes; at the lowest quality where none fits.
+fn smaller(image: &Pixels, bytes: usize) -> Result<(Pixels, usize), Error> {
     let (mut low, mut high) = (1, 100);
     while low < high {
         let middle = u8::div_ceil(low + high, 2);
         if image.to_jpeg(middle)?.len() <= bytes { low = middle } else { high = middle - 1 }
     }
-    Ok(Pixels::from_encoded("a JPEG just made", &image.to_jpeg(low)?)?)
+    let file = image.to_jpeg(low)?;
+    Ok((Pixels::from_encoded("a JPEG just made", &file)?, file.len()))
 }
 
 /// `[batch, channels, height, width]`, pixels of 0 to 1, as images.

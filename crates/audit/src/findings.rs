@@ -17,7 +17,7 @@ pub struct Audit {
     pub cuts: Vec<CutFindings>,
     /// Seed of everything that was drawn.
     pub seed: u64,
-    /// Seconds for all of it, over all interruptions.
+    /// Seconds for all finished parts, over all interruptions.
     pub seconds: f64,
     /// Device that it was computed on.
     pub device: String,
@@ -246,7 +246,8 @@ pub struct Visible {
 /// What noise on the smashed data guarantees (Maeng et al. 2023).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bound {
-    /// Diagonal Fisher information leakage, tr(JᵀJ)/(d σ²), mean over the images measured.
+    /// Diagonal Fisher information leakage, tr(JᵀJ)/(d σ²), mean over the images measured; of an estimated trace two
+    /// standard errors above the estimate.
     pub dfil: f64,
     /// No unbiased attacker has a smaller mean squared error than this, on average over the images measured: 1/dFIL.
     pub mse: f64,
@@ -267,7 +268,7 @@ pub struct CutFindings {
     pub front_hash: String,
     /// `[channels, height, width]` of smashed data.
     pub shape: [usize; 3],
-    /// Bytes that cross the wire for an image, as f32 unless a defence says otherwise.
+    /// Bytes that cross the wire for an image, as f32: a quantisation's levels are not packed.
     pub bytes: usize,
     /// Milliseconds that the front half takes for an image, median of a few.
     pub front_ms: f64,
@@ -279,6 +280,9 @@ pub struct CutFindings {
     pub task_accuracy: Share,
     /// Accuracy of guessing the label.
     pub label_guess: f64,
+    /// Accuracy of guessing the signal; `None` for a network without one.
+    #[serde(default)]
+    pub signal_guess: Option<f64>,
     /// The leakage check; `None` where it cannot count a layer.
     pub check: Option<Report>,
     /// Inversion attacks.
@@ -290,7 +294,7 @@ pub struct CutFindings {
     pub extraction: Option<Extraction>,
     /// The Jacobian at some private images.
     pub visible: Vec<Visible>,
-    /// What noise guarantees; `None` without noise: no bound.
+    /// What noise guarantees; `None` without noise, where there is no bound, and without the Jacobian.
     pub bound: Option<Bound>,
 }
 

@@ -22,7 +22,8 @@ mod target;
 mod verdict;
 mod white_box;
 
-pub use auditor::{Attack, AuditSettings, Auditor, Candidate};
+pub use auditor::{AuditSettings, Auditor, Candidate};
+pub use cleave_partition::Attack;
 pub use decoder::DecoderSettings;
 pub use error::Error;
 pub use extraction::ExtractionSettings;

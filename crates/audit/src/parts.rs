@@ -4,11 +4,16 @@ use crate::Error;
 use data_encoding::BASE64;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// A folder of finished parts; without one everything is computed anew.
 pub(crate) struct Parts<'a> {
     folder: Option<&'a Path>,
+    /// What each part took.
+    seconds: RefCell<BTreeMap<String, f64>>,
 }
 
 /// A part with its pictures.
@@ -17,6 +22,8 @@ struct Saved<T> {
     found: T,
     /// PNG in base 64, a list for each entry of what was found.
     pictures: Vec<Vec<String>>,
+    /// What it took.
+    seconds: f64,
 }
 
 /// What a part consists of, and where its pictures hang.
@@ -32,7 +39,7 @@ const SETTINGS: &str = "settings.json";
 impl<'a> Parts<'a> {
     /// Opens a folder, or makes it. Parts of an audit with other settings are not taken.
     pub(crate) fn open(folder: Option<&'a Path>, settings: &serde_json::Value) -> Result<Self, Error> {
-        let parts = Self { folder };
+        let parts = Self { folder, seconds: RefCell::default() };
         let Some(path) = folder else { return Ok(parts) };
         std::fs::create_dir_all(path).map_err(|source| Error::Io {
             action: "create",
@@ -58,29 +65,38 @@ impl<'a> Parts<'a> {
     {
         let file = self.folder.map(|folder| folder.join(format!("{name}.json")));
         if let Some(file) = file.as_ref().filter(|file| file.exists()) {
-            return restored(file);
+            return self.restored(name, file);
         }
+        let began = Instant::now();
         let mut found = make()?;
+        let seconds = began.elapsed().as_secs_f64();
+        *self.seconds.borrow_mut().entry(name.to_owned()).or_default() += seconds;
         let Some(file) = file else { return Ok(found) };
         let encoded = |pictures: &mut Vec<Vec<u8>>| pictures.iter().map(|png| BASE64.encode(png)).collect();
         let pictures = found.pictures().into_iter().map(encoded).collect();
-        self.write(&file, &Saved { found: &found, pictures })?;
-        restored(&file) // as a resumed audit would read it, to the last digit
+        self.write(&file, &Saved { found: &found, pictures, seconds })?;
+        self.restored(name, &file) // as a resumed audit would read it, to the last digit
+    }
+
+    /// What all parts took together, in whichever run they were made.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.seconds.borrow().values().sum()
+    }
+
+    fn restored<T: DeserializeOwned + Pictured>(&self, name: &str, file: &Path) -> Result<T, Error> {
+        let Saved::<T> { mut found, pictures, seconds } = read(file)?;
+        self.seconds.borrow_mut().insert(name.to_owned(), seconds);
+        for (place, encoded) in found.pictures().into_iter().zip(pictures) {
+            let decoded = encoded.iter().map(|text| BASE64.decode(text.as_bytes()));
+            *place = decoded.collect::<Result<_, _>>().map_err(|error| unreadable(file, error))?;
+        }
+        Ok(found)
     }
 
     fn write(&self, file: &Path, value: &impl Serialize) -> Result<(), Error> {
         let text = serde_json::to_vec(value).map_err(|error| unreadable(file, error))?;
         Ok(cleave_nets::write_atomically(file, &text)?)
     }
-}
-
-fn restored<T: DeserializeOwned + Pictured>(file: &Path) -> Result<T, Error> {
-    let Saved::<T> { mut found, pictures } = read(file)?;
-    for (place, encoded) in found.pictures().into_iter().zip(pictures) {
-        let decoded = encoded.iter().map(|text| BASE64.decode(text.as_bytes()));
-        *place = decoded.collect::<Result<_, _>>().map_err(|error| unreadable(file, error))?;
-    }
-    Ok(found)
 }
 
 fn read<T: DeserializeOwned>(file: &Path) -> Result<T, Error> {
@@ -133,7 +149,9 @@ mod tests {
         let make = |value| move || Ok(Thing { value, pictures: vec![vec![1, 2, 3]] });
         let parts = Parts::open(Some(folder.path()), &settings).unwrap();
         assert_eq!(parts.part("a", make(7)).unwrap().value, 7);
-        let again = Parts::open(Some(folder.path()), &settings).unwrap().part("a", make(8)).unwrap();
+        let resumed = Parts::open(Some(folder.path()), &settings).unwrap();
+        let again = resumed.part("a", make(8)).unwrap();
+        assert!(parts.seconds() > 0.0 && resumed.seconds() == parts.seconds(), "the time it took in the first run");
         assert_eq!((again.value, again.pictures), (7, vec![vec![1, 2, 3]]));
         let other = serde_json::json!({ "seed": 1, "probe": { "steps": 4 } });
         let error = Parts::open(Some(folder.path()), &other).err().unwrap().to_string();

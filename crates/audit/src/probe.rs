@@ -112,7 +112,12 @@ fn train(
             let truth = if *read == ProbeTarget::Signal { &signals } else { &labels };
             let scores = learner.forward(smashed.clone(), None)?.flatten::<2>(1, 3);
             let rate = if *kind == ProbeKind::Linear { settings.rate / 3.0 } else { settings.rate };
-            learner.step(cosine(rate, at, settings.steps), &mut cross_entropy(scores, truth).backward());
+            let loss = cross_entropy(scores, truth);
+            let value = loss.clone().into_scalar::<f32>();
+            if !value.is_finite() {
+                return Err(Error::Diverged { attack: "a probe", value, step: at });
+            }
+            learner.step(cosine(rate, at, settings.steps), &mut loss.backward());
         }
     }
     let finished = |(target, kind, learner): (_, _, Learner)| Trained { target, kind, network: learner.finished() };

@@ -1,8 +1,8 @@
 //! From one entry of a record to what a manifest carries of it.
 
 use crate::verdict::inversion_name;
-use crate::{CutFindings, Probe, ProbeKind, ProbeTarget, Visible};
-use cleave_partition::{AuditSummary, Sight, Worst};
+use crate::{CutFindings, InversionKind, Probe, ProbeKind, ProbeTarget, Visible};
+use cleave_partition::{Attack, AuditSummary, Sight, Tried, Worst};
 use sha2::{Digest, Sha256};
 
 /// The few numbers that a policy asks for: of every kind of attack the one that came furthest.
@@ -18,6 +18,7 @@ pub fn summarise(findings: &CutFindings, record_hash: &str) -> AuditSummary {
         front_hash: findings.front_hash.clone(),
         cut: findings.cut.clone(),
         defences: findings.defences.clone(),
+        tried: tried(findings),
         judged: judged.min().unwrap_or_default(),
         images: inversions().map(|inversion| inversion.scores.recognised.of).min().unwrap_or_default(),
         inversion: worst(inversions().map(|inversion| (inversion_name(inversion.kind), inversion.scores.ssim.mean))),
@@ -28,10 +29,29 @@ pub fn summarise(findings: &CutFindings, record_hash: &str) -> AuditSummary {
         signal_probe: worst(findings.probes.iter().filter(signal).map(probe_result)),
         label_probe: worst(findings.probes.iter().filter(|probe| !signal(probe)).map(probe_result)),
         label_guess: findings.label_guess,
-        signal_guess: findings.probes.iter().find(signal).map(|probe| probe.guess),
+        signal_guess: findings.signal_guess,
         sight: findings.visible.iter().max_by(|a, b| share(a).total_cmp(&share(b))).map(sight),
+        traced: findings.visible.len(),
         dfil: findings.bound.map(|bound| bound.dfil),
         task_accuracy: findings.task_accuracy.share,
+    }
+}
+
+fn tried(findings: &CutFindings) -> Vec<Tried> {
+    let probes = findings.probes.first().map(|probe| (Attack::Probes, probe.steps));
+    let inversions = findings.inversions.iter().map(|inversion| (attack_of(inversion.kind), inversion.steps));
+    let extraction = findings.extraction.iter().map(|copy| (Attack::Extraction, copy.steps));
+    let jacobian = Some((Attack::Jacobian, findings.visible.len())).filter(|(_, images)| *images > 0);
+    let all = probes.into_iter().chain(inversions).chain(extraction).chain(jacobian);
+    all.map(|(attack, steps)| Tried { attack, steps }).collect()
+}
+
+const fn attack_of(kind: InversionKind) -> Attack {
+    match kind {
+        InversionKind::WhiteBox => Attack::WhiteBox,
+        InversionKind::Decoder => Attack::Decoder,
+        InversionKind::QueryFree => Attack::QueryFree,
+        InversionKind::LeastSquares => Attack::LeastSquares,
     }
 }
 
@@ -78,7 +98,7 @@ pub(crate) mod tests {
             scores: Scores { ssim, ssim_lead, explained: Some(2.0 * mean), recognised, ..Scores::default() },
             settings: String::new(),
             attacker_images: 0,
-            steps: 0,
+            steps: 6,
             seconds: 0.0,
             seed: 0,
             pictures: vec![],
@@ -87,7 +107,7 @@ pub(crate) mod tests {
 
     fn probe(target: ProbeTarget, kind: ProbeKind, share: f64, of: usize) -> Probe {
         let accuracy = Share { share, of, ..Share::default() };
-        Probe { target, kind, accuracy, guess: 0.25, attacker_images: 0, steps: 0, seconds: 0.0, seed: 0 }
+        Probe { target, kind, accuracy, guess: 0.25, attacker_images: 0, steps: 5, seconds: 0.0, seed: 0 }
     }
 
     fn visible(rank: f64, of: usize) -> Visible {
@@ -118,6 +138,7 @@ pub(crate) mod tests {
             all_parameters: 2,
             task_accuracy: Share { share: 0.9, of: 900, ..Share::default() },
             label_guess: 0.3,
+            signal_guess: Some(0.25),
             check: None,
             inversions: vec![
                 inversion(InversionKind::WhiteBox, 0.4, 0.5, 60),
@@ -141,6 +162,9 @@ pub(crate) mod tests {
         let worst = |attack: &str, value| Some(Worst { attack: attack.into(), value });
         let expected = AuditSummary {
             record: "cd".into(),
+            tried: [(Attack::Probes, 5), (Attack::WhiteBox, 6), (Attack::Decoder, 6), (Attack::Jacobian, 3)]
+                .map(|(attack, steps)| Tried { attack, steps })
+                .to_vec(),
             front_hash: "ab".into(),
             cut: "2".into(),
             defences: findings().defences,
@@ -156,6 +180,7 @@ pub(crate) mod tests {
             label_guess: 0.3,
             signal_guess: Some(0.25),
             sight: Some(Sight { rank: 72.0, of: 100 }),
+            traced: 3,
             dfil: Some(2.0),
             task_accuracy: 0.9,
         };
@@ -167,8 +192,9 @@ pub(crate) mod tests {
         let bare = CutFindings { inversions: vec![], probes: vec![], visible: vec![], bound: None, ..findings() };
         let got = summarise(&bare, "");
         assert_eq!((got.inversion, got.worst_ssim, got.images), (None, None, 0));
-        assert_eq!((got.signal_probe, got.label_probe, got.signal_guess, got.judged), (None, None, None, 900));
-        assert_eq!((got.sight, got.dfil), (None, None));
+        assert_eq!((got.signal_probe, got.label_probe, got.judged), (None, None, 900));
+        assert_eq!((got.sight, got.dfil, got.tried), (None, None, vec![]));
+        assert_eq!(got.signal_guess, Some(0.25), "the signal is there, whether it was probed or not");
     }
 
     #[test]

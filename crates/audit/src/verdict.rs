@@ -4,12 +4,13 @@ use crate::{
     CutFindings, CutVerdict, Extraction, Inversion, InversionKind, Judgement, Privacy, Probe, ProbeKind, ProbeTarget,
     Stand, Visible, summarise,
 };
-use cleave_partition::{AuditSummary, Measure, Policy, Violation};
+use cleave_nets::Defence;
+use cleave_partition::{Attack, AuditSummary, Measure, Policy, Violation};
 
 /// Judges one entry of an audit by a policy.
 ///
-/// What the policy does not limit is still judged: input by the limits of `reference`'s first policy, output by those
-/// of its second. A promise that says nothing of labels does not make a label that any probe reads a private one.
+/// Beyond the policy's own limits, input is judged by those of `reference`'s first policy, and output by those of its
+/// second, so that what a promise leaves out does not count as private. Whether the policy itself is kept stands apart.
 pub fn judge(findings: &CutFindings, policy: &Policy, reference: [&Policy; 2]) -> CutVerdict {
     let summary = summarise(findings, "");
     let verdict = findings.check.as_ref().map(|report| &report.verdict);
@@ -22,7 +23,7 @@ pub fn judge(findings: &CutFindings, policy: &Policy, reference: [&Policy; 2]) -
     let judgements = vec![
         judgement(Privacy::Input, &all(Privacy::Input, reference[0]), input_evidence(findings)),
         judgement(Privacy::Output, &all(Privacy::Output, reference[1]), output_evidence(findings, &summary)),
-        model_judgement(findings),
+        model_judgement(findings, &all(Privacy::Model, policy)),
     ];
     CutVerdict { policy: policy.name.clone(), promise: policy.promise.clone(), passes: asked.is_empty(), judgements }
 }
@@ -33,7 +34,9 @@ const fn privacy_of(violation: &Violation) -> Privacy {
         Violation::Limit {
             measure: Measure::SignalLead | Measure::LabelLead | Measure::ReplyLead | Measure::Judged,
             ..
-        } => Privacy::Output,
+        }
+        | Violation::NotTried { attack: Attack::Probes } => Privacy::Output,
+        Violation::NotTried { attack: Attack::Extraction } => Privacy::Model,
         _ => Privacy::Input,
     }
 }
@@ -43,8 +46,9 @@ const fn is_found(violation: &Violation) -> bool {
     !matches!(
         violation,
         Violation::NotChecked
+            | Violation::NotTried { .. }
             | Violation::Limit { found: None, .. }
-            | Violation::Limit { measure: Measure::Inverted | Measure::Judged, .. }
+            | Violation::Limit { measure: Measure::Inverted | Measure::Judged | Measure::Traced, .. }
     )
 }
 
@@ -74,6 +78,9 @@ fn input_evidence(findings: &CutFindings) -> Vec<String> {
              what images look like may.",
             bound.mse, bound.dfil
         ),
+        None if findings.defences.iter().any(Defence::is_noise) => {
+            "There is noise. What it guarantees was not measured, which takes the Jacobian.".to_owned()
+        }
         None => "Without noise there is no bound on any attacker's error.".to_owned(),
     });
     evidence
@@ -128,7 +135,7 @@ fn probe_sentence(probe: &Probe) -> String {
 /// convention, since no policy limits what clients learn of the model.
 const COPIED: f64 = 0.9;
 
-fn model_judgement(findings: &CutFindings) -> Judgement {
+fn model_judgement(findings: &CutFindings, violations: &[Violation]) -> Judgement {
     let guess = findings.label_guess;
     let broken = |copy: &Extraction| {
         copy.accuracy.low > guess && copy.accuracy.share - guess >= COPIED * (copy.undefended.share - guess)
@@ -138,7 +145,8 @@ fn model_judgement(findings: &CutFindings) -> Judgement {
         Some(copy) if broken(copy) => Stand::Broken,
         Some(_) => Stand::NotBroken,
     };
-    Judgement { privacy: Privacy::Model, stand, evidence: model_evidence(findings) }
+    let missing = violations.iter().map(|violation| format!("{violation}."));
+    Judgement { privacy: Privacy::Model, stand, evidence: missing.chain(model_evidence(findings)).collect() }
 }
 
 fn model_evidence(findings: &CutFindings) -> Vec<String> {
@@ -167,7 +175,8 @@ fn model_evidence(findings: &CutFindings) -> Vec<String> {
 
 fn extraction_sentence(copy: &Extraction) -> String {
     format!(
-        "A copy of the back half, from random weights and the answers to {} questions, answers {:.1} % of images alike \
+        "A copy of the back half, from random weights and the answers to {} questions, asked with the \
+         attacker's images, answers {:.1} % of images alike \
          and is right in {:.1} % ({:.1} to {:.1}), where the back half itself is in {:.1} %. Nine tenths of its lead \
          over guessing count as broken.",
         copy.questions,

@@ -4,6 +4,7 @@ use crate::Failure;
 use crate::inputs::Inputs;
 use clap::Args;
 use cleave_data::Preparation;
+use cleave_nets::Defence;
 use cleave_partition::guess_with_decoys;
 use rand::Rng;
 use rand::seq::SliceRandom;
@@ -29,6 +30,18 @@ impl DecoyOptions {
     /// Decoys an image.
     pub fn count(&self) -> usize {
         self.decoys.map_or(0, usize::from)
+    }
+
+    /// Whether there are as many decoys as a pair asks for.
+    pub fn check(&self, defences: &[Defence]) -> Result<(), Failure> {
+        let asked = defences.iter().find_map(|defence| match defence {
+            Defence::Decoys { count } => Some(usize::from(*count)),
+            _ => None,
+        });
+        match asked {
+            Some(asked) if self.count() < asked => Err(Failure::FewDecoys { asked, given: self.count() }),
+            _ => Ok(()),
+        }
     }
 
     /// The pool in a secret random order, large enough for as many images; `None` without decoys.

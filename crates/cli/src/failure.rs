@@ -51,6 +51,12 @@ pub enum Failure {
         /// The file.
         path: PathBuf,
     },
+    /// An audit that cannot stand beside another.
+    #[error("the record {} is of an audit with another seed, other classes or other images, and cannot be compared", .path.display())]
+    OtherImages {
+        /// The record.
+        path: PathBuf,
+    },
     /// Data without images to evaluate on.
     #[error("{} has no val or test split to measure accuracy on", .path.display())]
     NoValidation {
@@ -137,6 +143,14 @@ pub enum Failure {
     /// A defence to be measured, and nothing to measure on.
     #[error("what the defence leaves open is measured on images, and there is no --data")]
     NoRange,
+    /// Fewer decoys than the pair was released with.
+    #[error("the pair is to be used with {asked} decoys an image or more, and {given} are wanted")]
+    FewDecoys {
+        /// What the manifest says.
+        asked: usize,
+        /// What the options say.
+        given: usize,
+    },
     /// Fewer decoys than have to be sent.
     #[error("{need} decoys are needed and the pool has {have} that can be read; a decoy is sent once")]
     SmallPool {
@@ -276,6 +290,9 @@ impl Failure {
             | Self::NoPolicy { .. }
             | Self::Policy { .. }
             | Self::NoRange
+            | Self::SameFile { .. }
+            | Self::OtherImages { .. }
+            | Self::FewDecoys { .. }
             | Self::SmallPool { .. }
             | Self::PoolOfImages { .. }
             | Self::Partition(_) => 2,
@@ -309,7 +326,9 @@ impl Failure {
                 "audit this model at this cut with these defences; a range as it was audited is written bits:N:LOW:HIGH"
             }
             Self::DemoInterrupted => "run it again; it keeps nothing",
+            Self::OtherImages { .. } => "audit both with the same --data, --attacker and --seed",
             Self::NoRange => "add --data PATH, or write it out: gaussian:SCALE, bits:N:LOW:HIGH",
+            Self::FewDecoys { .. } => "add --decoys D --decoy-pool PATH",
             Self::SmallPool { .. } => "give a larger pool, fewer decoys or fewer images",
             Self::PoolOfImages { .. } => "keep the pool in a folder of its own",
             Self::NoValidation { .. } => "keep some images apart in a folder val or test beside train",

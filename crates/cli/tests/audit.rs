@@ -59,7 +59,15 @@ fn an_audit_goes_into_a_release() {
         "back.safetensors",
     ];
     let audited = [&cut[..], &["--audit", "audit.json"]].concat();
-    assert!(good(folder, &audited).contains("audit"));
+    assert!(good(folder, &audited).contains("audit    record "));
+    let held_out =
+        ["split.safetensors", "--cuts", "2", "--attacker", "held-out", "--jacobians", "1", "--record", "h.json"];
+    let compared = [&held_out[..], &["--compare", "audit.json"]].concat();
+    assert!(refused(folder, 2, &compared).contains("other images"));
+    run(folder, &[&held_out[..], &["--attacks", "probes,jacobian"]].concat());
+    let held_out: Value = serde_json::from_str(&std::fs::read_to_string(folder.join("h.json")).unwrap()).unwrap();
+    assert_eq!(held_out["subject"]["private_source"], "builtin (the other half of val)");
+    assert_eq!(held_out["cuts"][0]["visible"].as_array().unwrap().len(), 1);
     let calibrated = ["--defend", "gaussian:dfil:50", "--data", "builtin", "--force"];
     good(folder, &[&audited[..], &calibrated].concat()); // the same images give the same noise
     let pair =
@@ -89,6 +97,10 @@ fn rubbish_is_named() {
     std::fs::write(folder.join("rubbish.json"), "{}").unwrap();
     refused(folder, 3, &[&base[..], &["--cuts", "2", "--compare", "rubbish.json"]].concat());
     refused(folder, 2, &[&base[..], &["--cuts", "2", "--resume"]].concat());
+    for levels in ["bits:4:3:-3", "bits:4:1:1", "bits:2:nan:1"] {
+        let upside_down = refused(folder, 2, &[&base[..], &["--cuts", "2", "--defend", levels]].concat());
+        assert!(upside_down.contains("highest level is not above"), "{upside_down}");
+    }
     for wrong in [&["audit", "--record", "r.json"][..], &["audit", "--front", "f", "--record", "r.json"]] {
         let output = cleave(folder, wrong);
         assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));

@@ -40,9 +40,11 @@ fn record(folder: &Path, model: &str, ssim: f64, defences: Value) {
         "ssim_lead": estimate(ssim - 0.32, ssim - 0.3), "explained": 0.2, "perceptual": estimate(1.0, 1.0),
         "recognised": share(0.1, 60),
     });
-    let inversion = json!({
-        "kind": "white-box", "scores": scores, "settings": "", "attacker_images": 0, "steps": 1, "seconds": 1.0, "seed": 0,
-    });
+    let inversion = |kind: &str| {
+        json!({
+            "kind": kind, "scores": scores, "settings": "", "attacker_images": 0, "steps": 1, "seconds": 1.0, "seed": 0,
+        })
+    };
     let probe = |target: &str, accuracy: f64| {
         json!({
             "target": target, "kind": "linear", "accuracy": share(accuracy, 500), "guess": 0.5, "attacker_images": 9,
@@ -56,7 +58,7 @@ fn record(folder: &Path, model: &str, ssim: f64, defences: Value) {
     let cut = json!({
         "model": "m", "cut": "2", "layer": "conv2", "defences": defences, "front_hash": hash, "shape": [1, 1, 1],
         "bytes": 4, "front_ms": 1.0, "front_parameters": 1, "all_parameters": 2, "task_accuracy": share(0.9, 500),
-        "label_guess": 0.5, "check": null, "inversions": [inversion],
+        "label_guess": 0.5, "signal_guess": 0.5, "check": null, "inversions": [inversion("white-box"), inversion("decoder")],
         "probes": [probe("signal", 0.93), probe("label", 0.88)], "visible": [visible], "bound": null,
     });
     let subject = json!({
@@ -239,6 +241,17 @@ fn decoys_hide_among_themselves_and_change_no_answer() {
     assert!(bad(folder, 2, &decoys(&["1", "--decoy-pool", "images"])).contains("lie in one another"));
     bad(folder, 2, &decoys(&["1", "--decoy-pool", "pool", "--decoy-prior", "1,1,1"]));
     assert_eq!(cleave(folder, &decoys(&["1"])).status.code(), Some(2));
+
+    let cut = ["cut", "base.safetensors", "--cut", "2", "--out-front", "front", "--out-back", "back", "--force"];
+    assert!(good(folder, &[&cut[..], &["--decoys", "2"]].concat()).contains("among 2 decoys or more"));
+    for fewer in [base.clone(), decoys(&["1", "--decoy-pool", "pool"])] {
+        assert!(bad(folder, 2, &fewer).contains("2 decoys an image or more"));
+    }
+    drop(server);
+    let server = serve(folder, "back");
+    let enough = ["infer", "images", "--front", "front", "--keys", "keys", "--client", "alice"];
+    let enough = [&enough[..], &["--connect", &server.address, "--decoys", "2", "--decoy-pool", "pool"]].concat();
+    good(folder, &enough);
 }
 
 #[test]

@@ -48,6 +48,23 @@ pub enum Defence {
         /// The numbered layer that the probes read behind.
         layer: usize,
     },
+    /// Each image goes among others that the client does not ask about. It changes no smashed data.
+    Decoys {
+        /// Fewest others for each image.
+        count: u16,
+    },
+}
+
+impl Defence {
+    /// Whether it is noise on the smashed data, which alone gives a bound.
+    pub const fn is_noise(&self) -> bool {
+        matches!(self, Self::Noise { .. })
+    }
+
+    /// Whether the client applies it to smashed data; decoys change none, and the others were trained in.
+    pub const fn is_at_cut(&self) -> bool {
+        matches!(self, Self::Noise { .. } | Self::Quantise { .. })
+    }
 }
 
 /// Distributions of noise.
@@ -76,6 +93,7 @@ impl std::fmt::Display for Defence {
             Self::Adversarial { signal, label, layer } => {
                 write!(f, "adversarial training of weights {signal} (signal) and {label} (label) behind layer {layer}")
             }
+            Self::Decoys { count } => write!(f, "each image among {count} decoys or more"),
         }
     }
 }

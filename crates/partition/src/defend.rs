@@ -87,21 +87,25 @@ pub fn quantise_for(bits: u8, values: &[f32]) -> Result<Defence, Error> {
 ///
 /// # Errors
 /// [`Error::Defence`] says which cannot be applied and why.
-pub(crate) fn check_defences(defences: &[Defence]) -> Result<(), Error> {
+pub fn check_defences(defences: &[Defence]) -> Result<(), Error> {
     for (index, defence) in defences.iter().enumerate() {
         let twice = |other: &Defence| std::mem::discriminant(other) == std::mem::discriminant(defence);
         let reason = match defence {
             Defence::Noise { scale, .. } if !is_scale(*scale) => "its scale is not a finite number above 0",
             Defence::Quantise { bits, .. } if !(1..=8).contains(bits) => "it takes 1 to 8 bits a value",
             Defence::Quantise { low, high, .. } if !is_scale(high - low) => "its highest level is not above its lowest",
-            Defence::Noise { .. } | Defence::Quantise { .. } if defences[..index].iter().any(twice) => {
+            Defence::Decoys { count: 0 } => "it takes one decoy or more",
+            Defence::Noise { .. } | Defence::Quantise { .. } | Defence::Decoys { .. }
+                if defences[..index].iter().any(twice) =>
+            {
                 "there is one of its kind already"
             }
             Defence::Noise { .. }
             | Defence::Quantise { .. }
             | Defence::Bottleneck { .. }
             | Defence::NoPeek { .. }
-            | Defence::Adversarial { .. } => continue,
+            | Defence::Adversarial { .. }
+            | Defence::Decoys { .. } => continue,
             _ => "this build does not know how",
         };
         return Err(Error::Defence { defence: defence.clone(), reason });
@@ -113,7 +117,8 @@ fn is_scale(value: f32) -> bool {
     value.is_finite() && value > 0.0
 }
 
-/// Whether two lists of defences do the same. What a scale was calibrated to is a remark and does nothing.
+/// Whether two lists of defences do the same to smashed data. What a scale was calibrated to is a remark, and decoys
+/// are smashed data of their own.
 pub(crate) fn do_the_same(some: &[Defence], others: &[Defence]) -> bool {
     let effect = |defence: &Defence| match defence {
         Defence::Noise { distribution, scale, .. } => {
@@ -121,7 +126,10 @@ pub(crate) fn do_the_same(some: &[Defence], others: &[Defence]) -> bool {
         }
         other => other.clone(),
     };
-    some.iter().map(effect).eq(others.iter().map(effect))
+    let effects = |list: &[Defence]| -> Vec<Defence> {
+        list.iter().filter(|defence| !matches!(defence, Defence::Decoys { .. })).map(effect).collect()
+    };
+    effects(some) == effects(others)
 }
 
 /// Defences as a list for people, with all that it takes to repeat them; `no defences` where there are none.
@@ -216,11 +224,17 @@ mod tests {
 
     #[test]
     fn trained_in_defences_change_nothing_at_the_cut() {
-        let trained = [Defence::Bottleneck { channels: 2 }, Defence::NoPeek { weight: 0.5, layer: 3 }];
+        let trained = [
+            Defence::Bottleneck { channels: 2 },
+            Defence::NoPeek { weight: 0.5, layer: 3 },
+            Defence::Decoys { count: 3 },
+        ];
         let mut values = [1.0, -2.0];
         apply_defences(&trained, &mut values, &mut ChaCha8Rng::seed_from_u64(1));
         assert_eq!(values, [1.0, -2.0]);
         assert!(check_defences(&trained).is_ok());
+        assert!(do_the_same(&trained, &trained[..2]) && !do_the_same(&trained, &trained[1..]));
+        assert!(check_defences(&[Defence::Decoys { count: 0 }]).is_err());
     }
 
     /// For a front half that multiplies by c, the estimate value / c is unbiased, and under Gaussian noise no unbiased

@@ -1,6 +1,6 @@
 //! What a pair must keep to be released under a promise.
 
-use crate::{AuditSummary, Error};
+use crate::{Attack, AuditSummary, Error};
 use cleave_leakage::Verdict;
 use serde::{Deserialize, Serialize};
 use std::fmt::{Display, Formatter};
@@ -27,6 +27,9 @@ pub struct Limits {
     /// Whether the leakage check must pass.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub check_passes: bool,
+    /// Attacks that must have been run. A limit on the best attack is kept by a weak one when the others are left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub required_attacks: Vec<Attack>,
     /// Largest [`Measure::MeanSsim`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub largest_mean_ssim: Option<f64>,
@@ -60,6 +63,9 @@ pub struct Limits {
     /// Smallest [`Measure::Judged`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fewest_judged: Option<usize>,
+    /// Smallest [`Measure::Traced`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fewest_traced: Option<usize>,
     /// Largest [`Measure::Dfil`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub largest_dfil: Option<f64>,
@@ -96,6 +102,8 @@ pub enum Measure {
     ReplyLead,
     /// Private images that accuracies were measured on, the fewest of them.
     Judged,
+    /// Private images that the Jacobian was measured at.
+    Traced,
     /// Diagonal Fisher information leakage; 1/dFIL bounds the mean squared error of unbiased attackers from below.
     Dfil,
 }
@@ -117,6 +125,11 @@ pub enum Violation {
     CheckLeaks,
     /// The leakage check could not be made, and the policy asks that it pass.
     NotChecked,
+    /// An attack that the policy asks for was not run.
+    NotTried {
+        /// Which.
+        attack: Attack,
+    },
     /// A limit is broken.
     Limit {
         /// What it is on.
@@ -159,7 +172,7 @@ impl Policy {
             }
         }
         let limits = self.limits.all();
-        if limits.is_empty() && !self.limits.check_passes {
+        if limits.is_empty() && !self.limits.check_passes && self.limits.required_attacks.is_empty() {
             return Err(Error::EmptyPolicy { name: self.name.clone() });
         }
         match limits.into_iter().find(|(measure, bound)| !measure.allows_limit(bound.value())) {
@@ -184,7 +197,11 @@ impl Policy {
             let found = audit.and_then(|audit| measure.found(audit));
             (!found.is_some_and(|found| bound.allows(found))).then_some(Violation::Limit { measure, bound, found })
         });
-        leaks.into_iter().chain(broken).collect()
+        let tried =
+            |attack: &Attack| audit.is_some_and(|audit| audit.tried.iter().any(|tried| tried.attack == *attack));
+        let missing = self.limits.required_attacks.iter().filter(|attack| !tried(attack));
+        let missing = missing.map(|&attack| Violation::NotTried { attack });
+        leaks.into_iter().chain(missing).chain(broken).collect()
     }
 }
 
@@ -205,6 +222,7 @@ impl Limits {
             (Measure::LabelLead, most(self.largest_label_lead)),
             (Measure::ReplyLead, most(self.largest_reply_lead)),
             (Measure::Judged, fewest(self.fewest_judged)),
+            (Measure::Traced, fewest(self.fewest_traced)),
             (Measure::Dfil, most(self.largest_dfil)),
         ];
         table.into_iter().filter_map(|(measure, bound)| Some((measure, bound?))).collect()
@@ -226,13 +244,14 @@ impl Measure {
             Self::LabelLead => audit.label_probe.as_ref().map(|worst| worst.value - audit.label_guess),
             Self::ReplyLead => audit.signal_guess.map(|_| 1.0 - audit.task_accuracy),
             Self::Judged => Some(audit.judged as f64),
+            Self::Traced => Some(audit.traced as f64),
             Self::Dfil => audit.dfil,
         }
     }
 
     fn allows_limit(self, value: f64) -> bool {
         match self {
-            Self::Inverted | Self::Judged => value >= 1.0,
+            Self::Inverted | Self::Judged | Self::Traced => value >= 1.0,
             Self::Dfil => value.is_finite() && value > 0.0,
             _ => (0.0..=1.0).contains(&value),
         }
@@ -240,7 +259,7 @@ impl Measure {
 
     const fn range(self) -> &'static str {
         match self {
-            Self::Inverted | Self::Judged => "1 image or more",
+            Self::Inverted | Self::Judged | Self::Traced => "1 image or more",
             Self::Dfil => "a finite number above 0",
             _ => "0 to 1",
         }
@@ -278,6 +297,7 @@ impl Display for Measure {
             Self::LabelLead => "lead of the best label probe over guessing",
             Self::ReplyLead => "lead over guessing that a reply alone can give",
             Self::Judged => "images that accuracies were measured on",
+            Self::Traced => "images that the Jacobian was measured at",
             Self::Dfil => "dFIL",
         })
     }
@@ -287,6 +307,7 @@ impl Display for Violation {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         let (measure, bound, found) = match self {
             Self::CheckLeaks => return write!(f, "the leakage check does not pass"),
+            Self::NotTried { attack } => return write!(f, "the attack {attack} is asked for and was not run"),
             Self::NotChecked => return write!(f, "the leakage check cannot count a layer, and it is to pass"),
             Self::Limit { measure, bound, found } => (measure, bound, found),
         };

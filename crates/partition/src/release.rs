@@ -56,8 +56,7 @@ impl Terms {
 
     /// The defences that the client applies to smashed data; the others were trained in.
     pub fn defences_at_cut(&self) -> Vec<Defence> {
-        let at_cut = |defence: &&Defence| matches!(defence, Defence::Noise { .. } | Defence::Quantise { .. });
-        self.defences.iter().filter(at_cut).cloned().collect()
+        self.defences.iter().filter(|defence| defence.is_at_cut()).cloned().collect()
     }
 
     /// Whether defences can be applied, the audit is of this front half, and the policy is kept.

@@ -6,6 +6,64 @@ use cleave_nets::Defence;
 use serde::{Deserialize, Serialize};
 use std::fmt::{Display, Formatter};
 
+/// What an audit may try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Attack {
+    /// Signal and label probes.
+    Probes,
+    /// The trained inversion.
+    Decoder,
+    /// The white-box inversion; it also starts from the decoder's answer, where that is tried.
+    WhiteBox,
+    /// The query-free inversion.
+    QueryFree,
+    /// The linear attack, where the front half is one layer.
+    LeastSquares,
+    /// No attack on the client, but one by it: a copy of the back half.
+    Extraction,
+    /// No attack, but how much an attack can see: the Jacobian.
+    Jacobian,
+}
+
+impl Attack {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Probes,
+        Self::Decoder,
+        Self::WhiteBox,
+        Self::QueryFree,
+        Self::LeastSquares,
+        Self::Extraction,
+        Self::Jacobian,
+    ];
+}
+
+/// The name, as policies and the command line write it.
+impl Display for Attack {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Probes => "probes",
+            Self::Decoder => "decoder",
+            Self::WhiteBox => "white-box",
+            Self::QueryFree => "query-free",
+            Self::LeastSquares => "least-squares",
+            Self::Extraction => "extraction",
+            Self::Jacobian => "jacobian",
+        })
+    }
+}
+
+/// An attack that was run, with its effort.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tried {
+    /// Which.
+    pub attack: Attack,
+    /// Steps of training or descent over all starts; for the Jacobian the images it was measured at.
+    pub steps: usize,
+}
+
 /// What attacks on a front half gave, in the few numbers that a policy asks for.
 ///
 /// Every number is what was found with the images and the effort that the audit's record states. A stronger attack
@@ -20,6 +78,9 @@ pub struct AuditSummary {
     pub cut: String,
     /// Defences that were in place, those trained in before those applied at the cut.
     pub defences: Vec<Defence>,
+    /// The attacks that were run, with their effort.
+    #[serde(default)]
+    pub tried: Vec<Tried>,
     /// Private images that accuracies were measured on, the fewest of them.
     pub judged: usize,
     /// Private images that inversions were measured on.
@@ -44,12 +105,15 @@ pub struct AuditSummary {
     pub label_probe: Option<Worst>,
     /// Accuracy of guessing the label: the share of the most frequent class.
     pub label_guess: f64,
-    /// Accuracy of guessing the signal; `None` without one.
+    /// Accuracy of guessing the signal; `None` for a network without one.
     pub signal_guess: Option<f64>,
     /// What the Jacobian lets through, at the image where it lets through most.
     pub sight: Option<Sight>,
+    /// Private images that the Jacobian was measured at.
+    #[serde(default)]
+    pub traced: usize,
     /// Diagonal Fisher information leakage (Maeng et al. 2023) at its mean over the images measured, for pixels of 0
-    /// to 1; `None` without noise, where there is no bound.
+    /// to 1; `None` without noise, where there is no bound, and where the Jacobian was not measured.
     pub dfil: Option<f64>,
     /// Accuracy of the client's answers after unmasking, defences included.
     pub task_accuracy: f64,
@@ -104,6 +168,12 @@ pub struct Sight {
 impl Display for AuditSummary {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         writeln!(f, "audit    record {}", self.record)?;
+        let tried = self.tried.iter().map(|Tried { attack, steps }| match attack {
+            Attack::Jacobian => format!("{attack} at {steps} images"),
+            _ => format!("{attack} of {steps} steps"),
+        });
+        let tried = tried.collect::<Vec<_>>().join(", ");
+        writeln!(f, "tried    {}", if tried.is_empty() { "nothing" } else { &tried })?;
         match &self.inversion {
             Some(Worst { attack, value }) => {
                 write!(f, "image    {attack} on {} images: mean SSIM {value:.3}", self.images)?;
@@ -127,6 +197,9 @@ impl Display for AuditSummary {
             Some(dfil) => {
                 let error = dfil.recip();
                 write!(f, "bound    dFIL {dfil:.4}: unbiased attackers err by {error:.4} a pixel or more (MSE)")
+            }
+            None if self.defences.iter().any(Defence::is_noise) => {
+                write!(f, "bound    not measured: the Jacobian is needed")
             }
             None => write!(f, "bound    no bound: there is no noise"),
         }

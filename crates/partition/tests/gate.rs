@@ -7,8 +7,8 @@ mod common;
 use cleave_leakage::Verdict;
 use cleave_nets::{Checkpoint, Defence, Distribution, Role};
 use cleave_partition::{
-    AuditSummary, BackHalf, Bound, Cut, Error, FrontHalf, Limits, Measure, Offer, Policy, Violation, apply_defences,
-    cut, release, tensor_hash,
+    Attack, AuditSummary, BackHalf, Bound, Cut, Error, FrontHalf, Limits, Measure, Offer, Policy, Tried, Violation,
+    apply_defences, cut, release, tensor_hash,
 };
 use common::{checkpoint, flex, forge, images, mild, network, small, write};
 use rand::SeedableRng;
@@ -223,6 +223,10 @@ fn every_limit_is_compared_with_its_own_number() {
         let limits = Limits { fewest_inverted: Some(count), ..Limits::default() };
         assert_eq!(policy(limits).check(Some(&audit), Some(&Verdict::Passes)).is_empty(), kept);
     }
+    for (count, kept) in [(8, true), (9, false)] {
+        let limits = Limits { fewest_traced: Some(count), ..Limits::default() };
+        assert_eq!(policy(limits).check(Some(&audit), Some(&Verdict::Passes)).is_empty(), kept);
+    }
     for (count, kept) in [(1000, true), (1001, false)] {
         let limits = Limits { fewest_judged: Some(count), ..Limits::default() };
         assert_eq!(policy(limits).check(Some(&audit), Some(&Verdict::Passes)).is_empty(), kept);
@@ -263,6 +267,22 @@ fn what_was_not_measured_breaks_a_limit_and_so_does_no_number() {
     let nan = AuditSummary { worst_ssim: Some(f64::NAN), ..mild("") };
     assert_eq!(policy(all).check(Some(&nan), Some(&Verdict::Passes)).len(), 1);
     assert!(!Bound::Least(0.0).allows(f64::NAN));
+}
+
+#[test]
+fn a_policy_asks_for_attacks_by_name() {
+    let limits = Limits { required_attacks: vec![Attack::Decoder, Attack::WhiteBox], ..Limits::default() };
+    let tried = vec![Tried { attack: Attack::QueryFree, steps: 9 }, Tried { attack: Attack::WhiteBox, steps: 9 }];
+    let audit = AuditSummary { tried, ..mild("") };
+    let broken = policy(limits.clone()).check(Some(&audit), Some(&Verdict::Passes));
+    assert_eq!(broken, [Violation::NotTried { attack: Attack::Decoder }]);
+    assert!(policy(limits.clone()).check(Some(&mild("")), Some(&Verdict::Passes)).is_empty());
+    assert_eq!(policy(limits).check(None, Some(&Verdict::Passes)).len(), 2);
+    let head = "name = 'n'\npromise = 'p'\n[limits]\n";
+    assert!(Policy::from_toml(&format!("{head}required_attacks = ['white-box']")).is_ok());
+    let unknown = Policy::from_toml(&format!("{head}required_attacks = ['telepathy']"));
+    assert!(matches!(unknown, Err(Error::PolicySyntax { .. })));
+    assert!(mild("").to_string().contains("white-box of 8 steps") && mild("").to_string().contains("jacobian at 8"));
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn all_the_same(entry: &Entry) -> String {
     match names.is_empty() {
         true => ".".to_owned(),
         false => format!(
-            ", as far as this policy goes. It says nothing of {}, where attacks came <strong class=\"no\">through</strong>.",
+            ", as far as this policy goes. Beyond its limits, attacks came <strong class=\"no\">through</strong> on {}.",
             names.join(" and ")
         ),
     }

@@ -198,9 +198,6 @@ fn findings(cut: &str, depth: usize, defences: Vec<Defence>) -> CutFindings {
     let (leak, cost) = strength(&defences);
     let quality = (0.94 - 0.135 * depth as f64) * leak;
     let [channels, side] = [[64, 32], [64, 16], [96, 8], [128, 8], [64, 4], [64, 2]][depth.min(5)];
-    let bits = defences
-        .iter()
-        .find_map(|d| if let Defence::Quantise { bits, .. } = d { Some(usize::from(*bits)) } else { None });
     let scale = defences.iter().find_map(|d| if let Defence::Noise { dfil, .. } = d { *dfil } else { None });
     let channels = defences
         .iter()
@@ -212,12 +209,13 @@ fn findings(cut: &str, depth: usize, defences: Vec<Defence>) -> CutFindings {
         layer: format!("conv{}", depth.max(1)),
         front_hash: hash(depth as u64 ^ cost.to_bits()),
         shape: [channels, side, side],
-        bytes: channels * side * side * bits.unwrap_or(32) / 8,
+        bytes: channels * side * side * 4,
         front_ms: 0.9 + 0.83 * (depth as f64).powf(1.4) + if channels == 8 { 0.04 } else { 0.0 },
         front_parameters: [23_296, 23_296, 330_688, 994_624, 1_879_616, 2_469_696][depth.min(5)],
         all_parameters: 57_012_034,
         task_accuracy: share(0.934 - 0.002 * depth as f64 - cost, 1_000),
         label_guess: 0.25,
+        signal_guess: Some(0.25),
         check: Some(check("conv1")),
         inversions: inversions(quality, depth),
         probes: probes(leak, depth),

@@ -46,6 +46,13 @@ pub struct AuditCommand {
     /// Private images to read signal and label of; without this 2000, or as many as the policy asks for
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     probe: Option<u32>,
+    /// Private images to count visible directions at; without this 2, or as many as the policy asks for
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    jacobians: Option<u32>,
+    /// Images that the attacker has: those that the network was trained on, or every other one that it was not, which are
+    /// then not private
+    #[arg(long, value_enum, default_value_t = Attacker::Train)]
+    attacker: Attacker,
     /// Attacks to try; without this all
     #[arg(long, value_enum, value_delimiter = ',')]
     attacks: Vec<Tried>,
@@ -121,6 +128,15 @@ impl From<Tried> for Attack {
     }
 }
 
+/// Where the attacker's images come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Attacker {
+    /// The training split
+    Train,
+    /// One half of the validation split
+    HeldOut,
+}
+
 /// How many steps the attacks get.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Trying {
@@ -134,7 +150,7 @@ enum Trying {
 
 /// Images that the record names as their source.
 fn named(data: &DataOptions, split: &str) -> String {
-    format!("{} ({split})", data.data.display())
+    format!("{} ({split})", file_name(&data.data))
 }
 
 impl Trying {
@@ -178,12 +194,12 @@ impl AuditCommand {
         let data = self.data.with_classes_of(&model.card.classes)?;
         let settings = self.settings(&asked.limits);
         let kept = settings.descent.tuning_images;
-        let Loaders { attacker, tuning, private, split } = self.loaders(&data, &model.card.preparation, kept)?;
+        let Loaders { attacker, tuning, private, sources } = self.loaders(&data, &model.card.preparation, kept)?;
         let (examiner, judge_name) = self.examiner(&model, &device)?;
         let candidates = self.candidates(&model, &name, &cuts, &defences)?;
         let subject = Subject {
-            attacker_source: named(&self.data, "train"),
-            private_source: named(&self.data, split),
+            attacker_source: named(&self.data, &sources[0]),
+            private_source: named(&self.data, &sources[1]),
             judge: judge_name,
             ..subject(&model, name)
         };
@@ -196,6 +212,16 @@ impl AuditCommand {
             folder: Some(&folder),
         };
         let mut watch = Watch::new(interrupt_flag()?);
+        let comparable = |other: &Audit| {
+            let images = |subject: &Subject| {
+                let Subject { classes, input, attacker_source, private_source, .. } = subject.clone();
+                (classes, input, attacker_source, private_source)
+            };
+            other.seed == self.seed && images(&other.subject) == images(&subject)
+        };
+        if let Some(at) = others.iter().position(|other| !comparable(other)) {
+            return Err(Failure::OtherImages { path: self.compare[at].clone() });
+        }
         let mut audit = auditor.run(subject, &candidates, &mut watch)?;
         watch.bar.finish_and_clear();
         let record = serde_json::to_vec_pretty(&audit)?;
@@ -249,9 +275,10 @@ impl AuditCommand {
         };
         let invert = chosen(self.invert, settings.invert, asked.fewest_inverted);
         let probe = chosen(self.probe, settings.probe, asked.fewest_judged);
+        let jacobians = chosen(self.jacobians, settings.jacobians, asked.fewest_traced);
         let named: Vec<_> = self.attacks.iter().map(|&tried| tried.into()).collect();
         let attacks = if named.is_empty() { settings.attacks.clone() } else { named };
-        AuditSettings { seed: self.seed, attacks, invert, probe, ..settings }
+        AuditSettings { seed: self.seed, attacks, invert, probe, jacobians, ..settings }
     }
 
     /// The folder of finished parts, which a new audit must not find and a resumed one must.
@@ -268,7 +295,15 @@ impl AuditCommand {
     fn loaders(&self, data: &DataOptions, preparation: &Preparation, tuning: usize) -> Result<Loaders, Failure> {
         let train = open_dataset(data, Some("train"))?;
         let split = validation_split(data, &train).ok_or_else(|| Failure::NoValidation { path: data.data.clone() })?;
-        let private = open_dataset(data, Some(split))?;
+        let held_out = open_dataset(data, Some(split))?;
+        let (train, private, sources) = match self.attacker {
+            Attacker::Train => (train, held_out, ["train".to_owned(), split.to_owned()]),
+            Attacker::HeldOut => {
+                let (own, private): (Vec<_>, Vec<_>) = (0..held_out.len()).partition(|at| at % 2 == 0);
+                let halves = [format!("half of {split}"), format!("the other half of {split}")];
+                (held_out.subset(&own)?, held_out.subset(&private)?, halves)
+            }
+        };
         let every = train.len().div_ceil(tuning.max(1)).max(2);
         let (kept, learned): (Vec<_>, Vec<_>) = (0..train.len()).partition(|at| at % every == 0);
         let options = LoadOptions {
@@ -280,7 +315,7 @@ impl AuditCommand {
         let plain = |data| Loader::new(data, preparation.clone(), LoadOptions::training(PRIVATE_BATCH, self.seed));
         let (tuning, private) = (plain(train.subset(&kept)?)?, plain(private)?);
         let attacker = Loader::new(train.subset(&learned)?, preparation.clone(), options)?;
-        Ok(Loaders { attacker, tuning, private, split })
+        Ok(Loaders { attacker, tuning, private, sources })
     }
 
     fn examiner(&self, model: &Checkpoint, device: &Device) -> Result<(Judge, String), Failure> {
@@ -298,8 +333,8 @@ struct Loaders {
     attacker: Loader,
     tuning: Loader,
     private: Loader,
-    /// The split of the private ones.
-    split: &'static str,
+    /// Where the attacker's and the private ones come from, in words.
+    sources: [String; 2],
 }
 
 fn file_name(path: &Path) -> String {
@@ -321,8 +356,7 @@ impl Attacked {
         if terms.pair != back.manifest().terms.pair {
             return Err(Failure::OtherPair { front: terms.pair.clone(), back: back.manifest().terms.pair.clone() });
         }
-        let at_cut = |defence: &Defence| matches!(defence, Defence::Noise { .. } | Defence::Quantise { .. });
-        let (defences, trained) = terms.defences.iter().cloned().partition(at_cut);
+        let (defences, trained) = terms.defences.iter().cloned().partition(Defence::is_at_cut);
         let network = front.network().followed_by(back.network())?;
         let card = ModelCard {
             header: Header::of(Role::Whole),

@@ -6,7 +6,7 @@ use crate::options::DeviceOption;
 use crate::{Failure, Output};
 use clap::Args;
 use cleave_leakage::Effort;
-use cleave_nets::Checkpoint;
+use cleave_nets::{Checkpoint, Defence};
 use cleave_partition::{Cut, Offer, Terms, check_cut, measure_zeros, release};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -77,6 +77,9 @@ pub struct CutCommand {
     /// bits:N:LOW:HIGH, or noise and bits joined by +; what is not given is measured on --data
     #[arg(long, value_name = "DEFENCE", allow_hyphen_values = true)]
     defend: Option<Wanted>,
+    /// Clients send each image among this many decoys or more; they print what that hides
+    #[arg(long, value_name = "D", value_parser = clap::value_parser!(u16).range(1..=63))]
+    decoys: Option<u16>,
     /// Record of an audit of this front half with these defences; both files carry a summary of it
     #[arg(long, value_name = "RECORD.json")]
     audit: Option<PathBuf>,
@@ -139,8 +142,9 @@ impl CutCommand {
         let (model, sample) = self.options.load()?;
         let zeros = self.options.zeros(&model, sample.as_ref())?;
         let wanted = self.defend.clone().unwrap_or_default();
-        let defences = wanted.defences(&model, at, sample.as_ref())?;
+        let mut defences = wanted.defences(&model, at, sample.as_ref())?;
         let audit = self.audit.as_ref().map(|path| gate::audit(path, &model, at, &defences)).transpose()?;
+        defences.extend(self.decoys.map(|count| Defence::Decoys { count }));
         let release = release(&Offer {
             zeros: zeros.as_deref(),
             defences: &defences,

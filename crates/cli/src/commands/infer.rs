@@ -151,6 +151,7 @@ impl Infer {
                 return Err(Failure::Required { policy: policy.name, violations });
             }
         }
+        self.decoys.check(&terms.defences)?;
         let whole = self.compare_whole.as_ref().map(|path| Checkpoint::load(path, &device)).transpose()?;
         let inputs = Inputs::open(&self.images, self.split.as_deref(), self.strict)?;
         let mut rng = ChaCha20Rng::try_from_rng(&mut SysRng)

@@ -7,7 +7,7 @@ use cleave_nets::{
     AlexNet, Checkpoint, Device, Header, ModelCard, Network, Role, SignalKind, SignalSpec, Training, device,
     read_checkpoint, write_checkpoint,
 };
-use cleave_partition::{AuditSummary, Cut, Offer, Sight, Worst};
+use cleave_partition::{Attack, AuditSummary, Cut, Offer, Sight, Tried, Worst};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -66,6 +66,7 @@ pub(crate) fn mild(front_hash: &str) -> AuditSummary {
         front_hash: front_hash.into(),
         cut: Cut::after(2).to_string(),
         defences: vec![],
+        tried: Attack::ALL.map(|attack| Tried { attack, steps: 8 }).to_vec(),
         judged: 1000,
         images: 60,
         inversion: worst("decoder", 0.3),
@@ -78,6 +79,7 @@ pub(crate) fn mild(front_hash: &str) -> AuditSummary {
         label_guess: 0.5,
         signal_guess: Some(0.5),
         sight: Some(Sight { rank: 3000.0, of: 12288 }),
+        traced: 8,
         dfil: Some(25.0),
         task_accuracy: 0.9,
     }

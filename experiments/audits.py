@@ -29,6 +29,11 @@ def defences(found):
     return "; ".join(map(words, found["defences"])) or "none"
 
 
+def directions(visible):
+    spread = "" if visible["exact"] else f" ({visible['rank_low']:.0f}–{visible['rank_high']:.0f})"
+    return f"{visible['rank']:.0f}{spread} of {visible['of']}"
+
+
 def best(found, kind):
     read = [probe for probe in found["probes"] if probe["target"] == kind]
     return max(read, key=lambda probe: probe["accuracy"]["share"], default=None)
@@ -68,7 +73,7 @@ for record, found in cuts:
     if not by_kind and not found["visible"]:
         continue
     scores = [by_kind[kind]["scores"] if kind in by_kind else None for kind in INVERSIONS]
-    seen = [f"{visible['rank']:.0f} of {visible['of']}" for visible in found["visible"]]
+    seen = [directions(visible) for visible in found["visible"]]
     mean_image = next(b for b in record["baselines"] if b["name"] == "mean image")["scores"]["mse"]["mean"]
     errors = [inversion["scores"]["mse"]["mean"] for inversion in found["inversions"]]
     copy = found.get("extraction")

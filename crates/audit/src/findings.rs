@@ -280,7 +280,7 @@ pub struct CutFindings {
     pub task_accuracy: Share,
     /// Accuracy of guessing the label.
     pub label_guess: f64,
-    /// Accuracy of guessing the signal; `None` for a network without one.
+    /// Accuracy of guessing the signal; `None` for a network without one, and in records of builds that did not write it.
     #[serde(default)]
     pub signal_guess: Option<f64>,
     /// The leakage check; `None` where it cannot count a layer.

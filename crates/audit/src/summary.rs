@@ -29,7 +29,7 @@ pub fn summarise(findings: &CutFindings, record_hash: &str) -> AuditSummary {
         signal_probe: worst(findings.probes.iter().filter(signal).map(probe_result)),
         label_probe: worst(findings.probes.iter().filter(|probe| !signal(probe)).map(probe_result)),
         label_guess: findings.label_guess,
-        signal_guess: findings.signal_guess,
+        signal_guess: findings.signal_guess.or_else(|| findings.probes.iter().find(signal).map(|probe| probe.guess)),
         sight: findings.visible.iter().max_by(|a, b| share(a).total_cmp(&share(b))).map(sight),
         traced: findings.visible.len(),
         dfil: findings.bound.map(|bound| bound.dfil),

@@ -99,7 +99,10 @@ fn rubbish_is_named() {
     refused(folder, 2, &[&base[..], &["--cuts", "2", "--resume"]].concat());
     for levels in ["bits:4:3:-3", "bits:4:1:1", "bits:2:nan:1"] {
         let upside_down = refused(folder, 2, &[&base[..], &["--cuts", "2", "--defend", levels]].concat());
-        assert!(upside_down.contains("highest level is not above"), "{upside_down}");
+        assert!(
+            upside_down.contains("a value from ") && upside_down.contains("is not above its lowest"),
+            "{upside_down}"
+        );
     }
     for wrong in [&["audit", "--record", "r.json"][..], &["audit", "--front", "f", "--record", "r.json"]] {
         let output = cleave(folder, wrong);

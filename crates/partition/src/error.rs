@@ -123,7 +123,7 @@ pub enum Error {
         reason: String,
     },
     /// A defence that cannot be applied.
-    #[error("{defence:?} cannot be applied: {reason}")]
+    #[error("{} cannot be applied: {reason}", crate::list_defences(std::slice::from_ref(.defence)))]
     Defence {
         /// Which.
         defence: Defence,

@@ -1,7 +1,7 @@
 //! A network that the attacker trains.
 
 use crate::Error;
-use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
+use burn::optim::{AdamConfig, ModuleOptimizer};
 use burn::tensor::{Device, Gradients, Tensor};
 use cleave_nets::{Architecture, Network, Pass};
 
@@ -30,9 +30,7 @@ impl Learner {
 
     /// One step down the gradients.
     pub(crate) fn step(&mut self, rate: f64, gradients: &mut Gradients) {
-        let gradients = GradientsParams::from_module(gradients, self.network.nodes());
-        let optimizer = &mut self.optimizer;
-        self.network.update(|nodes| optimizer.step(rate, nodes, gradients));
+        self.network.learn(&mut self.optimizer, rate, gradients);
     }
 
     /// What was learned.

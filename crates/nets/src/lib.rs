@@ -39,6 +39,5 @@ pub use device::{available_devices, device};
 pub use error::Error;
 pub use import::{ImportReport, KeyMapping, Mapped, import_network};
 pub use network::{Dropout, Network, Pass, argmax};
-pub use node::Node;
 pub use signal::{SignalForm, SignalKind, SignalSpec};
 pub use six_conv::SixConv;

@@ -1,9 +1,10 @@
 //! An architecture with weights.
 
-use crate::node::{self, Builder, Parameter};
-use crate::{Architecture, Error, HostTensor, Node, Shape};
+use crate::node::{self, Builder, Node, Parameter};
+use crate::{Architecture, Error, HostTensor, Shape};
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
@@ -196,14 +197,14 @@ impl Network {
         Self { nodes, device, ..self.clone() }
     }
 
-    /// The weights as a burn module, for an optimiser.
-    pub const fn nodes(&self) -> &Vec<Node> {
-        &self.nodes
+    /// Takes this network's share out of `gradients`, and makes one step of its optimiser with it.
+    pub fn learn(&mut self, optimizer: &mut ModuleOptimizer, rate: f64, gradients: &mut Gradients) {
+        let gradients = GradientsParams::from_module(gradients, &self.nodes);
+        self.nodes = optimizer.step(rate, std::mem::take(&mut self.nodes), gradients);
     }
 
-    /// Replaces the weights by what an optimiser makes of them.
-    pub fn update(&mut self, step: impl FnOnce(Vec<Node>) -> Vec<Node>) {
-        self.nodes = step(std::mem::take(&mut self.nodes));
+    pub(crate) const fn nodes(&self) -> &Vec<Node> {
+        &self.nodes
     }
 
     pub(crate) fn check_input(&self, x: &Tensor<4>, signal: Option<&Tensor<4>>) -> Result<(), Error> {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 /// The weights of one layer of the list, as burn's optimisers see them.
 #[derive(Module, Debug)]
-pub enum Node {
+pub(crate) enum Node {
     /// Of [`Layer::Conv2d`].
     Conv(Kernel),
     /// Of [`Layer::Linear`].
@@ -25,28 +25,28 @@ pub enum Node {
 
 /// A convolution's weights.
 #[derive(Module, Debug)]
-pub struct Kernel {
+pub(crate) struct Kernel {
     weight: Param<Tensor<4>>,
     bias: Param<Tensor<1>>,
 }
 
 /// A linear layer's weights, `[inputs, features]` as burn multiplies them.
 #[derive(Module, Debug)]
-pub struct Matrix {
+pub(crate) struct Matrix {
     weight: Param<Tensor<2>>,
     bias: Param<Tensor<1>>,
 }
 
 /// Both ways through a residual block.
 #[derive(Module, Debug)]
-pub struct Branches {
+pub(crate) struct Branches {
     pub(crate) body: Vec<Node>,
     pub(crate) shortcut: Vec<Node>,
 }
 
 /// No weights.
 #[derive(Module, Debug)]
-pub struct Free {}
+pub(crate) struct Free {}
 
 /// Name and shape of one tensor of a layer list, in PyTorch's layout.
 #[derive(Clone, Debug, PartialEq, Eq)]

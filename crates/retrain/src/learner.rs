@@ -1,7 +1,7 @@
 //! A network with the optimiser of its weights.
 
 use crate::Error;
-use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::optim::ModuleOptimizer;
 use burn::tensor::Gradients;
 use cleave_nets::Network;
 
@@ -23,8 +23,6 @@ impl Learner {
 
     /// Takes this network's share out of `gradients` and makes one step of the optimiser.
     pub(crate) fn step(&mut self, rate: f64, gradients: &mut Gradients) {
-        let gradients = GradientsParams::from_module(gradients, self.network.nodes());
-        let optimizer = &mut self.optimizer;
-        self.network.update(|nodes| optimizer.step(rate, nodes, gradients));
+        self.network.learn(&mut self.optimizer, rate, gradients);
     }
 }

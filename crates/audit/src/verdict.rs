@@ -20,9 +20,14 @@ pub fn judge(findings: &CutFindings, policy: &Policy, reference: [&Policy; 2]) -
         let both = asked.iter().cloned().chain(violations(reference));
         both.filter(|violation| privacy_of(violation) == privacy).collect()
     };
+    let mut output =
+        judgement(Privacy::Output, &all(Privacy::Output, reference[1]), output_evidence(findings, &summary));
+    if summary.signal_guess.is_none() {
+        output.stand = Stand::Broken; // nothing has to be read: the answer says it
+    }
     let judgements = vec![
         judgement(Privacy::Input, &all(Privacy::Input, reference[0]), input_evidence(findings)),
-        judgement(Privacy::Output, &all(Privacy::Output, reference[1]), output_evidence(findings, &summary)),
+        output,
         model_judgement(findings, &all(Privacy::Model, policy)),
     ];
     CutVerdict { policy: policy.name.clone(), promise: policy.promise.clone(), passes: asked.is_empty(), judgements }
@@ -218,6 +223,16 @@ mod tests {
     use super::*;
     use crate::summary::tests::findings;
     use cleave_partition::Limits;
+
+    #[test]
+    fn without_a_signal_the_answer_gives_the_label_away() {
+        let generous = Limits { largest_mean_ssim: Some(0.9), ..Limits::default() };
+        let generous = Policy { name: "p".into(), promise: "q".into(), limits: generous };
+        let output = |findings| judge(&findings, &generous, [&generous, &generous]).judgements[1].stand;
+        assert_eq!(output(findings()), Stand::NotBroken);
+        let plain = CutFindings { signal_guess: None, probes: vec![], ..findings() };
+        assert_eq!(output(plain), Stand::Broken);
+    }
 
     #[test]
     fn too_few_images_break_nothing_and_a_limit_that_was_passed_does() {

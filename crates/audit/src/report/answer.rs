@@ -118,16 +118,17 @@ fn basis(view: &View) -> String {
     format!("<aside>\n<h2>What stands behind it</h2>\n<dl>\n{}</dl>\n</aside>\n", list.collect::<String>())
 }
 
-/// The attacks that ran against an entry, and those that did not.
+/// The attacks that ran against an entry, with their steps, and those that did not run.
 fn attacks(entry: &Entry) -> (String, String) {
-    let inversions = INVERSIONS.map(|kind| (entry.tried(kind), inversion_name(kind)));
-    let probes = [(entry.signal_probe().is_some(), "signal probe"), (entry.label_probe().is_some(), "label probe")];
-    let names = |wanted: bool| {
-        let all = inversions.iter().chain(&probes).filter(|(ran, _)| *ran == wanted);
-        all.map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
-    };
-    let tried = names(true);
-    (if tried.is_empty() { "none".to_owned() } else { tried }, names(false))
+    let inversion = |kind| entry.found.inversions.iter().find(|attack| attack.kind == kind).map(|attack| attack.steps);
+    let inversions = INVERSIONS.map(|kind| (inversion_name(kind), inversion(kind)));
+    let steps = |probe: Option<&Probe>| probe.map(|probe| probe.steps);
+    let probes = [("signal probe", steps(entry.signal_probe())), ("label probe", steps(entry.label_probe()))];
+    let all = inversions.into_iter().chain(probes);
+    let ran = |(name, steps): (&str, Option<usize>)| Some(format!("{name} ({})", counted(steps?, "step", "steps")));
+    let tried: Vec<_> = all.clone().filter_map(ran).collect();
+    let missing: Vec<_> = all.filter(|(_, steps)| steps.is_none()).map(|(name, _)| name).collect();
+    (if tried.is_empty() { "none".to_owned() } else { tried.join(", ") }, missing.join(", "))
 }
 
 fn judgements(view: &View) -> String {

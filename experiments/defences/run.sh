@@ -46,4 +46,5 @@ done
 
 # Applied at the cut, where the paper cuts.
 attacked plain-at-2 2 --defend gaussian:dfil:1000 --defend gaussian:dfil:100 --defend gaussian:dfil:10 \
+    --defend gaussian:dfil:1 --defend gaussian:dfil:0.1 --defend gaussian:dfil:0.01 --defend laplace:dfil:0.1 \
     --defend bits:4 --defend bits:2 --defend bits:1

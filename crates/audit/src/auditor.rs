@@ -305,8 +305,8 @@ impl Run<'_> {
         if self.tries(Attack::LeastSquares) && is_one_layer(&self.candidate.target.front) {
             inversions.extend(self.parts.part(&name("least-squares"), || self.solved(observer))?.0);
         }
-        let mut extract = || self.parts.part(&name("extraction"), || self.extracted(observer));
-        let extraction = self.tries(Attack::Extraction).then(&mut extract).transpose()?;
+        let mut copied = || self.parts.part(&name("extraction"), || self.extracted(observer));
+        let extraction = self.tries(Attack::Extraction).then(&mut copied).transpose()?;
         let seeing = match self.tries(Attack::Jacobian) {
             true => self.parts.part(&self.jacobian_name(), || self.seeing(observer))?.0,
             false => Vec::new(),

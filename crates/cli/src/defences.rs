@@ -60,7 +60,8 @@ impl Wanted {
                 self.noise = Some((distribution, Amount::Scale(positive(scale)?)));
             }
             (Some(distribution), ["dfil", value]) if self.noise.is_none() => {
-                self.noise = Some((distribution, Amount::Dfil(f64::from(positive(value)?))));
+                let dfil = value.parse().ok().filter(|value: &f64| value.is_finite() && *value > 0.0)?;
+                self.noise = Some((distribution, Amount::Dfil(dfil)));
             }
             (None, [bits, range @ ..]) if words[0] == "bits" && self.levels.is_none() => {
                 let bits = bits.parse().ok().filter(|bits| (1..=8).contains(bits))?;
@@ -178,11 +179,20 @@ mod tests {
         let noise = |distribution, amount| Wanted { noise: Some((distribution, amount)), levels: None };
         let read = |text: &str| text.parse::<Wanted>();
         assert_eq!(read("gaussian:0.5"), Ok(noise(Distribution::Gaussian, Amount::Scale(0.5))));
-        assert_eq!(read("laplace:dfil:100"), Ok(noise(Distribution::Laplace, Amount::Dfil(100.0))));
+        assert_eq!(read("laplace:dfil:0.1"), Ok(noise(Distribution::Laplace, Amount::Dfil(0.1))));
         let both = Wanted { levels: Some((4, Some([-1.5, 6.0]))), ..noise(Distribution::Gaussian, Amount::Scale(0.5)) };
         assert_eq!(read("bits:4:-1.5:6+gaussian:0.5"), Ok(both));
-        for wrong in ["", "gaussian", "gaussian:0", "gaussian:nan", "gaussian:1+laplace:1", "bits:9", "bits:4:1", "x:1"]
-        {
+        for wrong in [
+            "",
+            "gaussian",
+            "gaussian:0",
+            "gaussian:nan",
+            "gaussian:dfil:-1",
+            "gaussian:1+laplace:1",
+            "bits:9",
+            "bits:4:1",
+            "x:1",
+        ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

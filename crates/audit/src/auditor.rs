@@ -153,7 +153,9 @@ impl Auditor<'_> {
             let run = Run { auditor: self, candidate, lots: &lots, parts: &parts, seed: self.settings.seed };
             let (findings, jpeg) = run.all(at, observer).map_err(|error| counted_parts(error, at, candidates.len()))?;
             cuts.push(findings);
-            found.push(jpeg);
+            if !found.iter().any(|other| (&other.cut, &other.name) == (&jpeg.cut, &jpeg.name)) {
+                found.push(jpeg); // once a cut: defences at it change no size
+            }
         }
         Ok(Audit {
             version: env!("CARGO_PKG_VERSION").to_owned(),

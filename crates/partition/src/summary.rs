@@ -38,12 +38,10 @@ impl Attack {
         Self::Extraction,
         Self::Jacobian,
     ];
-}
 
-/// The name, as policies and the command line write it.
-impl Display for Attack {
-    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
+    /// The name, as policies and the command line write it.
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::Probes => "probes",
             Self::Decoder => "decoder",
             Self::WhiteBox => "white-box",
@@ -51,7 +49,13 @@ impl Display for Attack {
             Self::LeastSquares => "least-squares",
             Self::Extraction => "extraction",
             Self::Jacobian => "jacobian",
-        })
+        }
+    }
+}
+
+impl Display for Attack {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -62,7 +62,7 @@ fn answer(view: &View) -> String {
     format!("<p class=\"answer\">{verdict}</p>\n<p>{reason}{limits}</p>\n")
 }
 
-/// What is broken although the policy, which says nothing of it, is kept.
+/// What is broken by limits that the policy does not set, although it is kept.
 fn all_the_same(entry: &Entry) -> String {
     let broken = entry.verdict.judgements.iter().filter(|judgement| judgement.stand == Stand::Broken);
     let names: Vec<_> = broken

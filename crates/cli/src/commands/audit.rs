@@ -5,6 +5,7 @@ use crate::gate;
 use crate::options::{DataOptions, DeviceOption, open_dataset, validation_split};
 use crate::training::interrupt_flag;
 use crate::{Failure, Output, output};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use cleave_audit::{
     Attack, Audit, AuditSettings, Auditor, Candidate, CutFindings, CutVerdict, Judge, Judgement, Observer, Stand,
@@ -54,8 +55,8 @@ pub struct AuditCommand {
     #[arg(long, value_enum, default_value_t = Attacker::Train)]
     attacker: Attacker,
     /// Attacks to try; without this all
-    #[arg(long, value_enum, value_delimiter = ',')]
-    attacks: Vec<Tried>,
+    #[arg(long, value_parser = attack_parser(), value_delimiter = ',')]
+    attacks: Vec<Attack>,
     /// Attack each cut once more with this defence at it; give the option again for another. gaussian:SCALE,
     /// laplace:SCALE, gaussian:dfil:VALUE, bits:N, bits:N:LOW:HIGH, or noise and bits joined by +
     #[arg(long, value_name = "DEFENCE", allow_hyphen_values = true)]
@@ -95,36 +96,23 @@ pub struct AuditCommand {
 const INPUT_REFERENCE: &str = "no-recognisable-image";
 const OUTPUT_REFERENCE: &str = "noise-bounded";
 
-/// Attacks by name.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Tried {
-    /// Read signal and label
-    Probes,
-    /// Train a network to go back
-    Decoder,
-    /// Descend on the image
-    WhiteBox,
-    /// Descend with a substitute front half
-    QueryFree,
-    /// Solve a linear system, where the front half is one layer
-    LeastSquares,
-    /// Copy the back half from its answers
-    Extraction,
-    /// Count the visible directions
-    Jacobian,
+/// Reads an attack by its name.
+fn attack_parser() -> impl TypedValueParser<Value = Attack> {
+    let known = Attack::ALL.map(|attack| PossibleValue::new(attack.name()).help(what_it_does(attack)));
+    PossibleValuesParser::new(known)
+        .try_map(|name| Attack::ALL.into_iter().find(|attack| attack.name() == name).ok_or("no such attack"))
 }
 
-impl From<Tried> for Attack {
-    fn from(tried: Tried) -> Self {
-        match tried {
-            Tried::Probes => Self::Probes,
-            Tried::Decoder => Self::Decoder,
-            Tried::WhiteBox => Self::WhiteBox,
-            Tried::QueryFree => Self::QueryFree,
-            Tried::LeastSquares => Self::LeastSquares,
-            Tried::Extraction => Self::Extraction,
-            Tried::Jacobian => Self::Jacobian,
-        }
+const fn what_it_does(attack: Attack) -> &'static str {
+    match attack {
+        Attack::Probes => "Read signal and label",
+        Attack::Decoder => "Train a network to go back",
+        Attack::WhiteBox => "Descend on the image",
+        Attack::QueryFree => "Descend with a substitute front half",
+        Attack::LeastSquares => "Solve a linear system, where the front half is one layer",
+        Attack::Extraction => "Copy the back half from its answers",
+        Attack::Jacobian => "Count the visible directions",
+        _ => "",
     }
 }
 
@@ -276,8 +264,7 @@ impl AuditCommand {
         let invert = chosen(self.invert, settings.invert, asked.fewest_inverted);
         let probe = chosen(self.probe, settings.probe, asked.fewest_judged);
         let jacobians = chosen(self.jacobians, settings.jacobians, asked.fewest_traced);
-        let named: Vec<_> = self.attacks.iter().map(|&tried| tried.into()).collect();
-        let attacks = if named.is_empty() { settings.attacks.clone() } else { named };
+        let attacks = if self.attacks.is_empty() { settings.attacks.clone() } else { self.attacks.clone() };
         AuditSettings { seed: self.seed, attacks, invert, probe, jacobians, ..settings }
     }
 

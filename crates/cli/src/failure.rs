@@ -144,7 +144,7 @@ pub enum Failure {
     #[error("what the defence leaves open is measured on images, and there is no --data")]
     NoRange,
     /// Fewer decoys than the pair was released with.
-    #[error("the pair is to be used with {asked} decoys an image or more, and {given} are wanted")]
+    #[error("the pair is to be used with {asked} or more decoys an image, and {given} are wanted")]
     FewDecoys {
         /// What the manifest says.
         asked: usize,

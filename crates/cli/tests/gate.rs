@@ -243,9 +243,9 @@ fn decoys_hide_among_themselves_and_change_no_answer() {
     assert_eq!(cleave(folder, &decoys(&["1"])).status.code(), Some(2));
 
     let cut = ["cut", "base.safetensors", "--cut", "2", "--out-front", "front", "--out-back", "back", "--force"];
-    assert!(good(folder, &[&cut[..], &["--decoys", "2"]].concat()).contains("among 2 decoys or more"));
+    assert!(good(folder, &[&cut[..], &["--decoys", "2"]].concat()).contains("among 2 or more decoys"));
     for fewer in [base.clone(), decoys(&["1", "--decoy-pool", "pool"])] {
-        assert!(bad(folder, 2, &fewer).contains("2 decoys an image or more"));
+        assert!(bad(folder, 2, &fewer).contains("2 or more decoys an image"));
     }
     drop(server);
     let server = serve(folder, "back");

@@ -93,7 +93,7 @@ impl std::fmt::Display for Defence {
             Self::Adversarial { signal, label, layer } => {
                 write!(f, "adversarial training of weights {signal} (signal) and {label} (label) behind layer {layer}")
             }
-            Self::Decoys { count } => write!(f, "each image among {count} decoys or more"),
+            Self::Decoys { count } => write!(f, "each image among {count} or more decoys"),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Options that several commands share.
 
 use crate::Failure;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use cleave_data::{Dataset, Glyphs, Layout, Loader, OpenOptions, Shapes};
-use cleave_nets::{AlexNet, Architecture, Device, SixConv};
+use cleave_nets::{AlexNet, Architecture, ConvMixer, Device, SixConv};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -101,8 +101,8 @@ pub fn validation_split(options: &DataOptions, train: &Dataset) -> Option<&'stat
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Network")]
 pub struct ModelOptions {
-    /// Architecture
-    #[arg(long, value_enum, default_value_t = Arch::Alexnet)]
+    /// Architecture: alexnet, six-conv (He et al. 2019), or convmixer-WIDTH-DEPTH
+    #[arg(long, default_value = "alexnet")]
     pub arch: Arch,
     /// Height and width of the input in pixels
     #[arg(long, default_value_t = 224)]
@@ -113,25 +113,59 @@ pub struct ModelOptions {
     /// Divide every width but the last by this
     #[arg(long, default_value_t = 1)]
     pub divisor: usize,
+    /// Side of ConvMixer's patches in pixels
+    #[arg(long, default_value_t = 4)]
+    pub patch: usize,
+    /// Side of ConvMixer's depthwise kernel
+    #[arg(long, default_value_t = 9)]
+    pub kernel: usize,
 }
 
 /// Architectures by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arch {
-    /// AlexNet as in sun2019, Table 1
+    /// AlexNet as in sun2019, Table 1.
     Alexnet,
-    /// Six convolutions as in He et al. 2019, for 32x32 images
+    /// Six convolutions as in He et al. 2019, for 32x32 images.
     SixConv,
+    /// ConvMixer as in iijima2023.
+    ConvMixer {
+        /// Channels between its blocks.
+        width: usize,
+        /// Blocks.
+        depth: usize,
+    },
+}
+
+impl std::str::FromStr for Arch {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mixer = || {
+            let (width, depth) = text.strip_prefix("convmixer-")?.split_once('-')?;
+            Some(Self::ConvMixer { width: width.parse().ok()?, depth: depth.parse().ok()? })
+        };
+        match text {
+            "alexnet" => Ok(Self::Alexnet),
+            "six-conv" => Ok(Self::SixConv),
+            _ => mixer()
+                .ok_or_else(|| "take alexnet, six-conv, or convmixer-WIDTH-DEPTH as in convmixer-256-8".to_owned()),
+        }
+    }
 }
 
 impl ModelOptions {
     /// The layer list for so many classes.
     pub fn architecture(&self, classes: usize) -> Result<Architecture, Failure> {
-        let Self { size, channels, divisor, .. } = *self;
-        match self.arch {
-            Arch::Alexnet => Ok(AlexNet { size, channels, classes, divisor }.architecture()?),
-            Arch::SixConv => Ok(SixConv { size, channels, classes, divisor }.architecture()?),
-        }
+        let Self { size, channels, divisor, patch, kernel, .. } = *self;
+        Ok(match self.arch {
+            Arch::Alexnet => AlexNet { size, channels, classes, divisor }.architecture(),
+            Arch::SixConv => SixConv { size, channels, classes, divisor }.architecture(),
+            Arch::ConvMixer { width, depth } => {
+                ConvMixer { size, channels, classes, width: width / divisor.max(1), depth, kernel, patch }
+                    .architecture()
+            }
+        }?)
     }
 }
 

@@ -2,10 +2,10 @@
 
 use crate::options::DataOptions;
 use crate::{Failure, options};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use cleave_data::{Augmentation, ChannelStatistics, LoadOptions, Loader, Preparation};
 use cleave_nets::Checkpoint;
-use cleave_retrain::{Measurement, Observer, Outcome, TrainSettings, Trainer};
+use cleave_retrain::{Measurement, Observer, Optimizer, Outcome, Schedule, TrainSettings, Trainer};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fs::File;
 use std::io::Write;
@@ -23,16 +23,22 @@ pub struct TrainOptions {
     /// Images a batch
     #[arg(long, default_value_t = 16)]
     pub batch: usize,
-    /// Learning rate at the start
+    /// The largest learning rate
     #[arg(long, default_value_t = 0.001)]
     pub learning_rate: f64,
-    /// The rate falls as (1 - step/steps)^POWER
+    /// How the rate changes
+    #[arg(long, value_enum, default_value_t = RateSchedule::Polynomial)]
+    pub schedule: RateSchedule,
+    /// A polynomial rate falls as (1 - step/steps)^POWER; 0 for a rate that stays
     #[arg(long, default_value_t = 0.9)]
     pub power: f64,
+    /// How gradients become steps
+    #[arg(long, value_enum, default_value_t = Stepper::Sgd)]
+    pub optimizer: Stepper,
     /// Momentum of stochastic gradient descent
     #[arg(long, default_value_t = 0.9)]
     pub momentum: f64,
-    /// L2 weight decay
+    /// Weight decay
     #[arg(long, default_value_t = 5e-4)]
     pub weight_decay: f32,
     /// Move training images by up to this many pixels
@@ -55,6 +61,26 @@ pub struct TrainOptions {
     pub resume: bool,
 }
 
+/// Optimisers by name.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Stepper {
+    /// Stochastic gradient descent with momentum
+    Sgd,
+    /// Adam
+    Adam,
+    /// Adam with decoupled weight decay
+    Adamw,
+}
+
+/// Schedules by name.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum RateSchedule {
+    /// Falling by a power of the steps that are left
+    Polynomial,
+    /// Up until 2/5 of the steps, down to a twentieth until 4/5, then to 0, in straight lines
+    Piecewise,
+}
+
 impl TrainOptions {
     /// The loop's own settings.
     pub fn settings(&self, seed: u64) -> TrainSettings {
@@ -62,7 +88,16 @@ impl TrainOptions {
             steps: self.steps,
             batch: self.batch,
             learning_rate: self.learning_rate,
+            schedule: match self.schedule {
+                RateSchedule::Polynomial => Schedule::Polynomial,
+                RateSchedule::Piecewise => Schedule::Piecewise,
+            },
             power: self.power,
+            optimizer: match self.optimizer {
+                Stepper::Sgd => Optimizer::Sgd,
+                Stepper::Adam => Optimizer::Adam,
+                Stepper::Adamw => Optimizer::Adamw,
+            },
             momentum: self.momentum,
             weight_decay: self.weight_decay,
             seed,

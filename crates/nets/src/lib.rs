@@ -17,6 +17,7 @@
 mod alexnet;
 mod architecture;
 mod checkpoint;
+mod conv_mixer;
 mod defence;
 mod device;
 mod error;
@@ -34,6 +35,7 @@ pub use checkpoint::{
     Checkpoint, Contents, FORMAT_VERSION, Header, HostTensor, ModelCard, Role, Training, check_manifest,
     read_checkpoint, read_manifest, write_atomically, write_checkpoint,
 };
+pub use conv_mixer::ConvMixer;
 pub use defence::{Defence, Distribution};
 pub use device::{available_devices, device};
 pub use error::Error;

@@ -28,4 +28,4 @@ pub use error::Error;
 pub use guard::{Adversary, Guard, NoPeek, TrainingNoise};
 pub use join::{JoinSettings, join_signal};
 pub use signal::{SignalSource, mask, relabel, unmask, unmask_scores};
-pub use train::{Curriculum, Measurement, Observer, Outcome, TrainSettings, Trainer};
+pub use train::{Curriculum, Measurement, Observer, Optimizer, Outcome, Schedule, TrainSettings, Trainer};

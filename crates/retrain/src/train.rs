@@ -10,7 +10,7 @@ use burn::nn::loss::{CrossEntropyLoss, CrossEntropyLossConfig};
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::grad_clipping::GradientClipping;
 use burn::optim::momentum::MomentumConfig;
-use burn::optim::{ModuleOptimizer, SgdConfig};
+use burn::optim::{AdamConfig, AdamWConfig, ModuleOptimizer, SgdConfig};
 use burn::tensor::Tensor;
 use cleave_data::{Augmentation, Batch, Loader};
 use cleave_nets::{Dropout, Network, Pass};
@@ -79,6 +79,48 @@ impl Curriculum {
     }
 }
 
+/// How gradients become steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Optimizer {
+    /// Stochastic gradient descent with momentum; weight decay is added to the gradient.
+    #[default]
+    Sgd,
+    /// Adam (Kingma and Ba, 2015); weight decay is added to the gradient.
+    Adam,
+    /// Adam with weight decay of its own (Loshchilov and Hutter, 2019).
+    Adamw,
+}
+
+/// How the learning rate goes with the share `t` of steps done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// It falls as `(1 − t)^power` (sun2019, Table 1); with a power of 0 it stays.
+    #[default]
+    Polynomial,
+    /// In straight lines from 0 up to the full rate at 2/5, down to a twentieth of it at 4/5, and to 0 at the end, as
+    /// ConvMixer's authors train on CIFAR-10.
+    Piecewise,
+}
+
+impl Schedule {
+    /// Corners of [`Schedule::Piecewise`]: share of the steps, share of the full rate.
+    const CORNERS: [(f64, f64); 4] = [(0.0, 0.0), (0.4, 1.0), (0.8, 0.05), (1.0, 0.0)];
+
+    /// Share of the full rate at `progress`, the share of steps done.
+    fn share(self, progress: f64, power: f64) -> f64 {
+        let line = |[(t0, r0), (t1, r1)]: [(f64, f64); 2]| r0 + (r1 - r0) * (progress - t0) / (t1 - t0);
+        match self {
+            Self::Polynomial => (1.0 - progress).powf(power),
+            Self::Piecewise => {
+                let lines = Self::CORNERS.windows(2).map(|ends| [ends[0], ends[1]]);
+                lines.into_iter().find(|[_, (end, _)]| progress <= *end).map_or(0.0, line)
+            }
+        }
+    }
+}
+
 /// Settings of a training run; the defaults are those of sun2019's Table 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -87,13 +129,17 @@ pub struct TrainSettings {
     pub steps: usize,
     /// Images a batch; the loader cuts them.
     pub batch: usize,
-    /// Learning rate at step 0.
+    /// The largest learning rate.
     pub learning_rate: f64,
-    /// The rate at step t is `learning_rate · (1 − t/steps)^power`.
+    /// How the rate changes.
+    pub schedule: Schedule,
+    /// The power of [`Schedule::Polynomial`].
     pub power: f64,
-    /// Momentum, without dampening.
+    /// How gradients become steps.
+    pub optimizer: Optimizer,
+    /// Momentum of [`Optimizer::Sgd`], without dampening.
     pub momentum: f64,
-    /// L2 weight decay; 0 for none.
+    /// Weight decay; 0 for none.
     pub weight_decay: f32,
     /// Seed of signals and dropout; the loader has its own.
     pub seed: u64,
@@ -117,7 +163,9 @@ impl Default for TrainSettings {
             steps: 5000,
             batch: 16,
             learning_rate: 0.001,
+            schedule: Schedule::default(),
             power: 0.9,
+            optimizer: Optimizer::default(),
             momentum: 0.9,
             weight_decay: 5e-4,
             seed: 0,
@@ -174,9 +222,17 @@ impl TrainSettings {
     }
 
     fn optimizer(&self) -> ModuleOptimizer {
-        let momentum = MomentumConfig::new().with_momentum(self.momentum).with_dampening(0.0);
         let decay = (self.weight_decay > 0.0).then(|| WeightDecayConfig::new(self.weight_decay));
-        let optimizer = SgdConfig::new().with_momentum(Some(momentum)).with_weight_decay(decay).init();
+        let optimizer = match self.optimizer {
+            Optimizer::Sgd => {
+                let momentum = MomentumConfig::new().with_momentum(self.momentum).with_dampening(0.0);
+                SgdConfig::new().with_momentum(Some(momentum)).with_weight_decay(decay).init()
+            }
+            Optimizer::Adam => AdamConfig::new().with_epsilon(ADAM_EPSILON).with_weight_decay(decay).init(),
+            Optimizer::Adamw => {
+                AdamWConfig::new().with_epsilon(ADAM_EPSILON).with_weight_decay(self.weight_decay).init()
+            }
+        };
         match self.guard.clips() {
             Some(longest) => optimizer.with_grad_clipping(GradientClipping::Norm(longest)),
             None => optimizer,
@@ -184,9 +240,12 @@ impl TrainSettings {
     }
 
     fn rate(&self, step: usize) -> f64 {
-        self.learning_rate * (1.0 - step as f64 / self.steps as f64).powf(self.power)
+        self.learning_rate * self.schedule.share(step as f64 / self.steps as f64, self.power)
     }
 }
+
+/// What PyTorch adds to the root of the second moment, and so the published recipes.
+const ADAM_EPSILON: f32 = 1e-8;
 
 /// What was measured at a step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -523,6 +582,19 @@ mod tests {
         let [zero, others] = left(0.75);
         assert!(zero == 1000 && others.abs_diff(1500) < 150, "{others}");
         assert_eq!(left(1.0), [1000, 3000]);
+    }
+
+    #[test]
+    fn the_rate_goes_by_its_schedule() {
+        let rates =
+            |schedule, power| [0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0].map(|at| Schedule::share(schedule, at, power));
+        let near = |got: [f64; 7], expected: [f64; 7]| {
+            let worst = got.iter().zip(expected).map(|(got, expected)| (got - expected).abs()).fold(0.0, f64::max);
+            assert!(worst < 1e-12, "{got:?}");
+        };
+        near(rates(Schedule::Polynomial, 0.0), [1.0; 7]);
+        near(rates(Schedule::Polynomial, 1.0), [1.0, 0.8, 0.6, 0.4, 0.2, 0.1, 0.0]);
+        near(rates(Schedule::Piecewise, 1.0), [0.0, 0.5, 1.0, 0.525, 0.05, 0.025, 0.0]);
     }
 
     #[test]

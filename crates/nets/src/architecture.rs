@@ -104,6 +104,14 @@ pub enum Layer {
         /// Channel groups; 1 for an ordinary convolution.
         groups: usize,
     },
+    /// Patches side by side, each with a matrix of its own: a convolution whose stride is its kernel, but with other
+    /// weights at every position. Weights `[positions, filters, channels, rows, columns]`, row by row; one bias for all.
+    LocalConv2d {
+        /// Output channels.
+        filters: usize,
+        /// Rows and columns of a patch.
+        size: [usize; 2],
+    },
     /// Fully connected layer with bias on a vector; weights `[features, inputs]`.
     Linear {
         /// Output features.
@@ -147,7 +155,7 @@ pub enum Layer {
 impl Layer {
     /// Whether the layer owns a kernel or matrix, and so begins a numbered layer.
     pub const fn is_weighted(&self) -> bool {
-        matches!(self, Self::Conv2d { .. } | Self::Linear { .. } | Self::Residual { .. })
+        matches!(self, Self::Conv2d { .. } | Self::LocalConv2d { .. } | Self::Linear { .. } | Self::Residual { .. })
     }
 
     /// Whether every value is passed on as it is, at inference.
@@ -168,6 +176,7 @@ impl Layer {
     fn unbounded_output(&self, input: Shape) -> Result<Shape, String> {
         match self {
             Self::Conv2d { filters, window, groups } => conv_output(input, *filters, window, *groups),
+            Self::LocalConv2d { filters, size } => local_output(input, *filters, *size),
             Self::Linear { features } => linear_output(input, *features),
             Self::MaxPool(window) | Self::AvgPool(window) => pool_output(input, window),
             Self::GlobalAvgPool => Ok(Shape::vector(input.channels)),
@@ -238,6 +247,16 @@ fn conv_output(input: Shape, filters: usize, window: &Window, groups: usize) -> 
     }
     bounded(&[filters, input.channels / groups, window.size[0], window.size[1]], "needs a kernel of", MAX_WEIGHTS)?;
     slide(input, window, filters)
+}
+
+fn local_output(input: Shape, filters: usize, [rows, columns]: [usize; 2]) -> Result<Shape, String> {
+    nonzero(filters, "filters")?;
+    let even = |side: usize, patch: usize| patch > 0 && side > 0 && side.is_multiple_of(patch);
+    if !even(input.height, rows) || !even(input.width, columns) {
+        return Err(format!("cuts {input} into patches of {rows} x {columns} pixels, which does not come out even"));
+    }
+    bounded(&[filters, input.channels, input.height, input.width], "needs weights of", MAX_WEIGHTS)?;
+    Ok(Shape::new(filters, input.height / rows, input.width / columns))
 }
 
 fn residual_output(input: Shape, body: &[Layer], shortcut: &[Layer]) -> Result<Shape, String> {
@@ -389,7 +408,7 @@ impl Architecture {
 
     fn kind_name(&self, index: usize) -> &'static str {
         match self.layers[index] {
-            Layer::Conv2d { .. } => "conv",
+            Layer::Conv2d { .. } | Layer::LocalConv2d { .. } => "conv",
             Layer::Linear { .. } => "fc",
             _ => "block",
         }

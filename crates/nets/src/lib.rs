@@ -21,6 +21,7 @@ mod conv_mixer;
 mod defence;
 mod device;
 mod error;
+mod fold;
 mod import;
 mod network;
 mod node;

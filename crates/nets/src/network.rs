@@ -258,8 +258,10 @@ fn random_tensors(parameters: &[Parameter], seed: u64) -> BTreeMap<String, HostT
     parameters.iter().map(|p| (p.name.clone(), HostTensor { shape: p.shape.clone(), values: fill(p) })).collect()
 }
 
+/// Inputs of one output: `[filters, ...]`, or `[positions, filters, channels, rows, columns]` of a local convolution.
 fn fan_in(shape: &[usize]) -> usize {
-    shape[1..].iter().product()
+    let outputs = if shape.len() == 5 { 2 } else { 1 };
+    shape[outputs..].iter().product()
 }
 
 fn uniform(rng: &mut ChaCha8Rng, count: usize, fan_in: usize) -> Vec<f32> {

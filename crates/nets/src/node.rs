@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 pub(crate) enum Node {
     /// Of [`Layer::Conv2d`].
     Conv(Kernel),
+    /// Of [`Layer::LocalConv2d`].
+    Local(Patches),
     /// Of [`Layer::Linear`].
     Linear(Matrix),
     /// Of [`Layer::BatchNorm`].
@@ -27,6 +29,13 @@ pub(crate) enum Node {
 #[derive(Module, Debug)]
 pub(crate) struct Kernel {
     weight: Param<Tensor<4>>,
+    bias: Param<Tensor<1>>,
+}
+
+/// A matrix for each patch, `[positions, filters, channels, rows, columns]`, and one bias.
+#[derive(Module, Debug)]
+pub(crate) struct Patches {
+    weight: Param<Tensor<5>>,
     bias: Param<Tensor<1>>,
 }
 
@@ -72,6 +81,11 @@ pub(crate) fn parameters(
                 add("weight", vec![*filters, shape.channels / (*groups).max(1), *rows, *columns]);
                 add("bias", vec![*filters]);
             }
+            Layer::LocalConv2d { filters, size: [rows, columns] } => {
+                let positions = (shape.height / (*rows).max(1)) * (shape.width / (*columns).max(1));
+                add("weight", vec![positions, *filters, shape.channels, *rows, *columns]);
+                add("bias", vec![*filters]);
+            }
             Layer::Linear { features } => {
                 add("weight", vec![*features, shape.channels]);
                 add("bias", vec![*features]);
@@ -107,6 +121,9 @@ impl Builder<'_> {
         Ok(match layer {
             Layer::Conv2d { .. } => {
                 Node::Conv(Kernel { weight: self.param(path, "weight")?, bias: self.param(path, "bias")? })
+            }
+            Layer::LocalConv2d { .. } => {
+                Node::Local(Patches { weight: self.param(path, "weight")?, bias: self.param(path, "bias")? })
             }
             Layer::Linear { .. } => {
                 let weight = transposed(self.host(path, "weight")?);
@@ -184,6 +201,10 @@ pub(crate) fn collect(nodes: &[Node], prefix: &str, out: &mut BTreeMap<String, H
                 put("weight", host(weight.val())?);
                 put("bias", host(bias.val())?);
             }
+            Node::Local(Patches { weight, bias }) => {
+                put("weight", host(weight.val())?);
+                put("bias", host(bias.val())?);
+            }
             Node::Linear(Matrix { weight, bias }) => {
                 put("weight", host(weight.val().transpose())?);
                 put("bias", host(bias.val())?);
@@ -227,6 +248,11 @@ pub(crate) fn step(layer: &Layer, node: &Node, x: Tensor<4>, pass: &mut Pass<'_>
         (Layer::Conv2d { window, groups, .. }, Node::Conv(kernel)) => {
             module::conv2d(x, kernel.weight.val(), Some(kernel.bias.val()), conv(window, *groups))
         }
+        (Layer::LocalConv2d { .. }, Node::Local(patches)) => {
+            let bias = patches.bias.val();
+            let filters = bias.dims()[0];
+            local(x, patches) + bias.reshape([1, filters, 1, 1])
+        }
         (Layer::Linear { .. }, Node::Linear(matrix)) => multiplied(x, matrix, Some(matrix.bias.val())),
         (_, Node::Norm(norm)) => norm.forward(x),
         (Layer::Residual { body, shortcut }, Node::Residual(branches)) => {
@@ -248,6 +274,7 @@ pub(crate) fn linear_part(layer: &Layer, node: &Node, x: Tensor<4>) -> Tensor<4>
         (Layer::Conv2d { window, groups, .. }, Node::Conv(kernel)) => {
             module::conv2d(x, kernel.weight.val(), None, conv(window, *groups))
         }
+        (Layer::LocalConv2d { .. }, Node::Local(patches)) => local(x, patches),
         (Layer::Linear { .. }, Node::Linear(matrix)) => multiplied(x, matrix, None),
         _ => x,
     }
@@ -255,6 +282,17 @@ pub(crate) fn linear_part(layer: &Layer, node: &Node, x: Tensor<4>) -> Tensor<4>
 
 fn conv(window: &Window, groups: usize) -> ConvOptions<2> {
     ConvOptions::new(window.stride, window.padding, [1, 1], groups)
+}
+
+/// Every patch times the matrix of its position.
+fn local(x: Tensor<4>, patches: &Patches) -> Tensor<4> {
+    let weight = patches.weight.val();
+    let ([batch, channels, height, width], [positions, filters, _, rows, columns]) = (x.dims(), weight.dims());
+    let (down, across, values) = (height / rows, width / columns, channels * rows * columns);
+    let x = x.reshape([batch, channels, down, rows, across, columns]).permute([2, 4, 0, 1, 3, 5]);
+    let weight = weight.reshape([positions, filters, values]).swap_dims(1, 2);
+    let y = x.reshape([positions, batch, values]).matmul(weight); // [positions, batch, filters]
+    y.permute([1, 2, 0]).reshape([batch, filters, down, across])
 }
 
 fn multiplied(x: Tensor<4>, matrix: &Matrix, bias: Option<Tensor<1>>) -> Tensor<4> {

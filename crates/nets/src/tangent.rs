@@ -44,7 +44,7 @@ fn run(layers: &[Layer], nodes: &[Node], start: Dual, pass: &mut Pass<'_>) -> Du
 
 fn step(layer: &Layer, node: &Node, Dual { value, change }: Dual, pass: &mut Pass<'_>) -> Dual {
     match (layer, node) {
-        (Layer::Conv2d { .. } | Layer::Linear { .. }, _) => {
+        (Layer::Conv2d { .. } | Layer::LocalConv2d { .. } | Layer::Linear { .. }, _) => {
             Dual { change: node::linear_part(layer, node, change), value: node::step(layer, node, value, pass) }
         }
         (Layer::BatchNorm { epsilon }, Node::Norm(norm)) => {

@@ -37,6 +37,7 @@ fn signal() -> impl Strategy<Value = SignalSpec> {
 fn layer() -> impl Strategy<Value = Layer> {
     let leaf = prop_oneof![
         6 => (number(1..5), window(), prop_oneof![3 => Just(1), 1 => number(1..4)]).prop_map(|(filters, window, groups)| Layer::Conv2d { filters, window, groups }),
+        2 => (number(1..5), [number(1..4), number(1..4)]).prop_map(|(filters, size)| Layer::LocalConv2d { filters, size }),
         4 => window().prop_map(Layer::MaxPool),
         4 => window().prop_map(Layer::AvgPool),
         4 => number(1..6).prop_map(|features| Layer::Linear { features }),

@@ -90,7 +90,7 @@ pub enum Error {
         /// Length of the purpose.
         got: usize,
     },
-    /// A number of the cost of a guess is out of bounds.
+    /// A number of [`Cost`](crate::Cost) is out of bounds.
     #[error("{field} is {got}, expected {min} to {max}; the cost of a guess is kept within bounds")]
     Cost {
         /// The field of `Cost`.

@@ -141,6 +141,8 @@ mod tests {
     fn secrets_are_not_printed_copied_or_serialised() {
         assert_lacks!(Secret: fmt::Debug, fmt::Display, Clone, Serialize, PartialEq);
         assert_lacks!(crate::Stream: fmt::Debug, fmt::Display, Clone);
+        assert_lacks!(crate::Contents: fmt::Debug, fmt::Display, Clone, Serialize);
+        assert_lacks!(crate::Protection<'static>: fmt::Debug, fmt::Display, Serialize);
     }
 
     #[test]

@@ -13,13 +13,14 @@ use std::{
 use serde_json::Value;
 
 /// The rooms. A member that is not listed here fails [`every_member_has_a_rule`].
-const ROOMS: [&str; 8] = [
+const ROOMS: [&str; 9] = [
     "cleave-nets",
     "cleave-data",
     "cleave-retrain",
     "cleave-partition",
     "cleave-leakage",
     "cleave-audit",
+    "cleave-secrets",
     "cleave-wire",
     "cleave-transport",
 ];
@@ -42,6 +43,12 @@ fn transport_knows_no_tensors_or_matrices() {
 #[test]
 fn leakage_knows_no_tensors_images_or_runtime() {
     GRAPH.refuse("cleave-leakage", |name| is_burn(name) || ["image", "tokio"].contains(&name));
+}
+
+#[test]
+fn secrets_know_no_other_room_tensors_runtime_or_socket() {
+    let refused = |name: &str| is_burn(name) || name.starts_with("cleave") || ["tokio", "quinn"].contains(&name);
+    GRAPH.refuse("cleave-secrets", refused);
 }
 
 #[test]

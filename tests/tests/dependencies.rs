@@ -13,11 +13,12 @@ use std::{
 use serde_json::Value;
 
 /// The rooms. A member that is not listed here fails [`every_member_has_a_rule`].
-const ROOMS: [&str; 9] = [
+const ROOMS: [&str; 10] = [
     "cleave-nets",
     "cleave-data",
     "cleave-retrain",
     "cleave-partition",
+    "cleave-keyed",
     "cleave-leakage",
     "cleave-audit",
     "cleave-secrets",

@@ -1,6 +1,7 @@
 //! From a network's layers to the leakage check's.
 
 use crate::{Cut, Error, Point, cut};
+use cleave_keyed::Lock;
 use cleave_leakage::{Activation, ConvShape, Effort, FrontLayer, LinearShape, Op, Pool, Report, Stage, check};
 use cleave_nets::{HostTensor, Layer, Network, Shape, Window};
 use std::collections::BTreeMap;
@@ -54,6 +55,20 @@ pub fn measure_zeros(
     numbered.iter().map(|layer| layer.number).take_while(|&number| number <= at.layer).map(share).collect()
 }
 
+/// Checks what keyed images say of plain ones to whoever knows the key: a linear map that is one to one.
+///
+/// # Errors
+/// [`Error::Leakage`].
+pub(crate) fn check_lock(lock: &Lock) -> Result<Report, Error> {
+    let (block, image) = (lock.block(), lock.image);
+    let size = [image.height, image.width];
+    let shape = ConvShape::new(lock.patch, lock.patch, [0, 0], [image.channels, block], size);
+    let mut layer = FrontLayer::new("key".to_owned(), Op::Conv(shape));
+    // The order and the signs do not matter to a rank: the identity stands for every key.
+    layer.weights = Some((0..block * block).map(|at| f32::from(u8::from(at % (block + 1) == 0))).collect());
+    Ok(check(&[layer], Stage::Linear, &Effort::default())?)
+}
+
 /// The layers up to a point, also before the join, where they cannot be released but can be looked at.
 fn prefix(network: &Network, at: Cut) -> Result<Network, Error> {
     match at.position(network.architecture()) {
@@ -95,6 +110,7 @@ fn operation(layer: &Layer, input: Shape, known: usize, name: &str) -> Result<Op
         Layer::Linear { features } => {
             Ok(Op::Linear(LinearShape { in_features: input.values(), out_features: *features, known_features: 0 }))
         }
+        Layer::LocalConv2d { .. } => uncountable("local convolution"),
         _ => uncountable("residual block"),
     }
 }

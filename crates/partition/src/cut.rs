@@ -21,13 +21,17 @@ pub enum Point {
 /// A cut: the client runs layers 1 to `layer`, the last of them as far as `point`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cut {
-    /// The numbered layer, from 1.
+    /// The numbered layer, from 1; 0 in [`Cut::NOTHING`].
     pub layer: usize,
     /// How far it runs.
     pub point: Point,
 }
 
 impl Cut {
+    /// Before the first layer: nothing of the network runs at the client, as where its image travels under a key. Only
+    /// [`lock_pair`](crate::lock_pair) cuts there.
+    pub const NOTHING: Self = Self { layer: 0, point: Point::Whole };
+
     /// Behind the whole of a numbered layer.
     pub const fn after(layer: usize) -> Self {
         Self { layer, point: Point::Whole }

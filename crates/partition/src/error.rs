@@ -4,6 +4,7 @@ use crate::Cut;
 use crate::policy::{Measure, Violation};
 use cleave_leakage::{Report, Verdict};
 use cleave_nets::{Defence, Shape};
+use cleave_secrets::KeyId;
 use std::path::PathBuf;
 
 /// Errors of this crate.
@@ -19,6 +20,39 @@ pub enum Error {
     /// From the leakage check.
     #[error(transparent)]
     Leakage(#[from] cleave_leakage::LeakageError),
+    /// From the key or what it acts on.
+    #[error(transparent)]
+    Keyed(#[from] cleave_keyed::Error),
+    /// Images travel under a key, and it is not there.
+    #[error("this pair takes images under the key {key}; give that key")]
+    KeyNeeded {
+        /// Its public name.
+        key: KeyId,
+    },
+    /// A key for a pair that has none.
+    #[error("this pair is locked with no key; leave the key out")]
+    NotLocked,
+    /// A signal in a network that is to be locked.
+    #[error(
+        "a signal joins this network, and a key that stands before the first layer would have to carry it too; lock the network from before its retraining"
+    )]
+    SignalUnderKey,
+    /// Defences that belong to a cut inside the network.
+    #[error(
+        "this network was trained with {defences} at a cut inside it; a locked network is cut before its first layer, where they do nothing"
+    )]
+    TrainedDefences {
+        /// The defences.
+        defences: String,
+    },
+    /// Halves of two pairs.
+    #[error("the front half is of the pair {front} and the back half of {back}; take both from one release")]
+    OtherPair {
+        /// The front half's.
+        front: String,
+        /// The back half's.
+        back: String,
+    },
     /// A cut that is not written as one.
     #[error("{text:?} is not a cut; write a layer number, such as 3, or 1:linear or 1:activation")]
     Syntax {

@@ -1,9 +1,11 @@
 //! The two halves at work.
 
 use crate::release::{hash_tensors, load_half};
-use crate::{BackManifest, Error, FrontManifest, Terms, apply_defences};
+use crate::{BackManifest, Cut, Error, FrontManifest, Terms, apply_defences};
+use cleave_keyed::Scramble;
 use cleave_nets::{Device, Network, Role, Shape, check_manifest};
 use cleave_retrain::{SignalSource, unmask_scores};
+use cleave_secrets::Secret;
 use rand::Rng;
 use std::path::Path;
 
@@ -57,6 +59,7 @@ pub(crate) fn check_finite(what: &'static str, values: &[f32]) -> Result<(), Err
 pub struct FrontHalf {
     network: Network,
     source: Option<SignalSource>,
+    scramble: Option<Scramble>,
     manifest: FrontManifest,
 }
 
@@ -83,7 +86,17 @@ impl FrontHalf {
             }
             _ => None,
         };
-        Ok(Self { network, source, manifest })
+        Ok(Self { network, source, scramble: None, manifest })
+    }
+
+    /// Takes the key of a pair that is locked with one; without it there is no [`FrontHalf::smash`].
+    ///
+    /// # Errors
+    /// [`Error::NotLocked`] for a pair without a key; [`Error::Keyed`] for another one.
+    pub fn unlock(&mut self, secret: &Secret) -> Result<(), Error> {
+        let lock = self.manifest.terms.lock.as_ref().ok_or(Error::NotLocked)?;
+        self.scramble = Some(Scramble::new(secret, lock)?);
+        Ok(())
     }
 
     /// What the file says of itself.
@@ -115,7 +128,7 @@ impl FrontHalf {
     /// `images`: one prepared image of the manifest's input for each signal.
     ///
     /// # Errors
-    /// [`Error::Network`] for misshapen images, [`Error::NotFinite`], [`Error::Signal`].
+    /// [`Error::Network`] for misshapen images, [`Error::NotFinite`], [`Error::Signal`], [`Error::KeyNeeded`].
     pub fn smash(&self, images: Vec<f32>, signals: &[usize], rng: &mut impl Rng) -> Result<SmashedData, Error> {
         let samples = images.len() / self.network.input().values();
         if samples != signals.len() {
@@ -123,6 +136,11 @@ impl FrontHalf {
         }
         check_finite("the image", &images)?;
         let planes = self.planes(signals, rng)?;
+        let images = match (&self.manifest.terms.lock, &self.scramble) {
+            (Some(_), Some(scramble)) => scramble.apply(&images)?,
+            (Some(lock), None) => return Err(Error::KeyNeeded { key: lock.key }),
+            (None, _) => images,
+        };
         let mut values = self.network.infer(images, planes, signals.len())?;
         check_finite("smashed data", &values)?; // levels would hide an infinity
         apply_defences(&self.manifest.terms.defences, &mut values, rng);
@@ -208,6 +226,14 @@ fn check_terms(path: &Path, terms: &Terms, at_cut: Shape, outputs: usize) -> Res
     let contradiction = |reason: String| Err(Error::Contradiction { path: path.to_owned(), reason });
     if terms.pair_hash().is_none() {
         return contradiction(format!("its pair hash {:?} is not 64 hexadecimal digits", terms.pair));
+    }
+    if let Some(lock) = &terms.lock
+        && (lock.check().is_err() || lock.image != terms.smashed || terms.cut != Cut::NOTHING)
+    {
+        return contradiction(format!(
+            "its key is for {}, and {} is sent at cut {}",
+            lock.image, terms.smashed, terms.cut
+        ));
     }
     if terms.smashed != at_cut {
         return contradiction(format!("it states {} at the cut, its layers {at_cut}", terms.smashed));

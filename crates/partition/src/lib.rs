@@ -28,5 +28,7 @@ pub use defend::{apply_defences, check_defences, list_defences, noise_for, quant
 pub use error::Error;
 pub use halves::{BackHalf, FrontHalf, SmashedData, probabilities};
 pub use policy::{Bound, Limits, Measure, Policy, Violation};
-pub use release::{BackManifest, FrontManifest, Offer, PairHash, Release, Terms, release, tensor_hash};
+pub use release::{
+    BackManifest, FrontManifest, Offer, PairHash, Release, Terms, lock_pair, rekey_pair, release, tensor_hash,
+};
 pub use summary::{Attack, AuditSummary, Sight, Tried, Worst};

@@ -1,8 +1,10 @@
 //! The two files of a release, and the gate before them.
 
+use crate::check::check_lock;
 use crate::defend::check_defences;
-use crate::{AuditSummary, Cut, Error, Policy, Violation, check_cut, cut};
+use crate::{AuditSummary, BackHalf, Cut, Error, FrontHalf, Policy, Violation, check_cut, cut, list_defences};
 use cleave_data::Preparation;
+use cleave_keyed::{Lock, Scramble};
 use cleave_leakage::{Effort, Report};
 use cleave_nets::{
     Architecture, Checkpoint, Contents, Defence, Header, HostTensor, Network, Role, Shape, read_checkpoint,
@@ -37,6 +39,9 @@ pub struct Terms {
     pub leakage: Report,
     /// Why the pair was released although the check leaks.
     pub accepted: Option<String>,
+    /// The key that images are sent under, and the back half is locked with; `None` for a network cut in two.
+    #[serde(default)]
+    pub lock: Option<Lock>,
     /// Defences, those trained in before those that the client applies at the cut.
     #[serde(default)]
     pub defences: Vec<Defence>,
@@ -168,31 +173,88 @@ pub fn release(offer: &Offer<'_>) -> Result<Release, Error> {
     let defences = [&model.card.defences, offer.defences].concat();
     let terms = Terms {
         model: name.to_owned(),
-        pair: pair_hash(name, at, &defences, [(&front, &front_hash), (&back, &back_hash)])?,
+        pair: pair_hash(name, at, &defences, None, [(&front, &front_hash), (&back, &back_hash)])?,
         front_hash,
         cut: at,
         smashed: front.output(),
         outputs: back.output().values(),
         leakage,
         accepted,
+        lock: None,
         defences,
         audit: offer.audit.cloned(),
         policy: offer.policy.cloned(),
     };
     terms.check()?;
-    let front_manifest = FrontManifest {
-        header: Header::of(Role::Front),
-        terms: terms.clone(),
-        architecture: front.architecture().clone(),
-        classes: model.card.classes.clone(),
-        preparation: model.card.preparation.clone(),
+    let front_contents = Contents { tensors: front_tensors, glyphs: model.glyphs.clone() };
+    let back_contents = Contents { tensors: back_tensors, glyphs: None };
+    let images = (model.card.classes.clone(), model.card.preparation.clone());
+    Ok(Release::new(terms, images, [(&front, front_contents), (&back, back_contents)]))
+}
+
+/// Locks a network with a key and makes a pair of it: a front half without a single weight, which says how images are
+/// prepared and which key they are sent under, and a back half that is the whole network under that key.
+///
+/// The pair carries no audit and keeps no policy. Its check says that it leaks, since the key is one linear map for all
+/// images, and every client is shown what that means.
+///
+/// # Errors
+/// [`Error::Keyed`] for a network that cannot be locked; [`Error::SignalUnderKey`]; [`Error::TrainedDefences`].
+pub fn lock_pair(model: &Checkpoint, name: &str, scramble: &Scramble) -> Result<Release, Error> {
+    if model.network.architecture().join().is_some() {
+        return Err(Error::SignalUnderKey);
+    }
+    if !model.card.defences.is_empty() {
+        return Err(Error::TrainedDefences { defences: list_defences(&model.card.defences) });
+    }
+    let (locked, preparation) = cleave_keyed::lock(&model.network, &model.card.preparation, scramble)?;
+    locked_release(name, scramble.lock(), &locked, (model.card.classes.clone(), preparation))
+}
+
+/// Moves a pair from one key to another, without the plain network.
+///
+/// # Errors
+/// [`Error::NotLocked`] for a pair without a key; [`Error::Keyed`] where a key does not fit.
+pub fn rekey_pair(front: &FrontHalf, back: &BackHalf, old: &Scramble, new: &Scramble) -> Result<Release, Error> {
+    let (manifest, terms) = (front.manifest(), &front.manifest().terms);
+    let lock = terms.lock.as_ref().ok_or(Error::NotLocked)?;
+    if terms.pair != back.manifest().terms.pair {
+        return Err(Error::OtherPair { front: terms.pair.clone(), back: back.manifest().terms.pair.clone() });
+    }
+    if lock != old.lock() {
+        return Err(cleave_keyed::Error::OtherKey { expected: lock.key, got: old.lock().key }.into());
+    }
+    let moved = cleave_keyed::rekey(back.network(), old, new)?;
+    locked_release(&terms.model, new.lock(), &moved, (manifest.classes.clone(), manifest.preparation.clone()))
+}
+
+fn locked_release(
+    name: &str,
+    lock: &Lock,
+    locked: &Network,
+    images: (Vec<String>, Preparation),
+) -> Result<Release, Error> {
+    let nothing = locked.slice(0..0)?;
+    let tensors = locked.tensors()?;
+    let (front_hash, back_hash) = (hash_tensors(&BTreeMap::new()), hash_tensors(&tensors));
+    let halves = [(&nothing, front_hash.as_str()), (locked, back_hash.as_str())];
+    let terms = Terms {
+        model: name.to_owned(),
+        pair: pair_hash(name, Cut::NOTHING, &[], Some(lock), halves)?,
+        front_hash,
+        cut: Cut::NOTHING,
+        smashed: lock.image,
+        outputs: locked.output().values(),
+        leakage: check_lock(lock)?,
+        accepted: Some(lock.warning()),
+        lock: Some(lock.clone()),
+        defences: Vec::new(),
+        audit: None,
+        policy: None,
     };
-    let back_manifest =
-        BackManifest { header: Header::of(Role::Back), terms, architecture: back.architecture().clone() };
-    Ok(Release {
-        front: (front_manifest, Contents { tensors: front_tensors, glyphs: model.glyphs.clone() }),
-        back: (back_manifest, Contents { tensors: back_tensors, glyphs: None }),
-    })
+    terms.check()?;
+    let halves = [(&nothing, Contents::default()), (locked, Contents { tensors, glyphs: None })];
+    Ok(Release::new(terms, images, halves))
 }
 
 /// The reason that is written into the files of a pair that leaks by the check.
@@ -206,6 +268,20 @@ fn gate(report: &Report, at: Cut, accept: Option<&str>) -> Result<Option<String>
 }
 
 impl Release {
+    fn new(terms: Terms, images: (Vec<String>, Preparation), halves: [(&Network, Contents); 2]) -> Self {
+        let [(front, front_contents), (back, back_contents)] = halves;
+        let (classes, preparation) = images;
+        let front = FrontManifest {
+            header: Header::of(Role::Front),
+            terms: terms.clone(),
+            architecture: front.architecture().clone(),
+            classes,
+            preparation,
+        };
+        let back = BackManifest { header: Header::of(Role::Back), terms, architecture: back.architecture().clone() };
+        Self { front: (front, front_contents), back: (back, back_contents) }
+    }
+
     /// The front half's manifest.
     pub const fn front(&self) -> &FrontManifest {
         &self.front.0
@@ -277,7 +353,13 @@ pub(crate) fn hash_tensors(tensors: &BTreeMap<String, HostTensor>) -> String {
     hex(&hash.finalize())
 }
 
-fn pair_hash(name: &str, at: Cut, defences: &[Defence], halves: [(&Network, &str); 2]) -> Result<String, Error> {
+fn pair_hash(
+    name: &str,
+    at: Cut,
+    defences: &[Defence],
+    lock: Option<&Lock>,
+    halves: [(&Network, &str); 2],
+) -> Result<String, Error> {
     let mut hash = Sha256::new();
     let mut add = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes()); // no field runs into the next
@@ -286,6 +368,9 @@ fn pair_hash(name: &str, at: Cut, defences: &[Defence], halves: [(&Network, &str
     add(name.as_bytes());
     add(at.to_string().as_bytes());
     add(&serde_json::to_vec(defences).map_err(cleave_nets::Error::from)?);
+    if let Some(lock) = lock {
+        add(&serde_json::to_vec(lock).map_err(cleave_nets::Error::from)?);
+    }
     for (half, tensors) in halves {
         add(&serde_json::to_vec(half.architecture()).map_err(cleave_nets::Error::from)?);
         add(tensors.as_bytes());

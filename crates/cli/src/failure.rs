@@ -19,6 +19,30 @@ pub enum Failure {
     /// From the cut, its check or its files.
     #[error(transparent)]
     Partition(#[from] cleave_partition::Error),
+    /// From a key and what it acts on.
+    #[error(transparent)]
+    Keyed(#[from] cleave_keyed::Error),
+    /// From a key file.
+    #[error(transparent)]
+    Secrets(#[from] cleave_secrets::Error),
+    /// A sealed key and nobody to ask.
+    #[error("the key is sealed with a passphrase, and there is no terminal to ask for it")]
+    NoPassphrase,
+    /// Two passphrases where one was to be typed twice.
+    #[error("the two passphrases differ; nothing was written")]
+    OtherPassphrase,
+    /// A locked network where a plain one is needed.
+    #[error("{} is locked already", .path.display())]
+    LockedAlready {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A folder that is to be filled, and is not empty.
+    #[error("{} holds files already, and none of them is replaced", .path.display())]
+    FolderInUse {
+        /// The folder.
+        path: PathBuf,
+    },
     /// From attacks on a cut.
     #[error(transparent)]
     Audit(#[from] cleave_audit::Error),
@@ -282,7 +306,13 @@ impl Failure {
                 130
             }
             Self::Audit(error) => audit_code(error),
-            Self::OtherPair { .. } => 2,
+            Self::OtherPair { .. }
+            | Self::Keyed(_)
+            | Self::NoPassphrase
+            | Self::OtherPassphrase
+            | Self::LockedAlready { .. }
+            | Self::FolderInUse { .. } => 2,
+            Self::Secrets(_) => 3,
             Self::Toml { .. }
             | Self::OtherClasses { .. }
             | Self::NothingToResume { .. }
@@ -321,6 +351,15 @@ impl Failure {
             Self::Required { .. } => {
                 "ask the provider for a pair with an audit that keeps it; `cleave inspect FRONT` shows this one's"
             }
+            Self::Secrets(_) => "`cleave key id FILE` says what a key file is; `cleave key new` makes one",
+            Self::Keyed(error) => keyed_hint(error),
+            Self::NoPassphrase | Self::OtherPassphrase => {
+                "give --passphrase-file FILE, or the variable CLEAVE_PASSPHRASE, or run it in a terminal"
+            }
+            Self::LockedAlready { .. } => {
+                "lock the plain network anew, or `cleave key rotate` this pair to another key"
+            }
+            Self::FolderInUse { .. } => "name a new folder",
             Self::NoPolicy { .. } | Self::Policy { .. } => "`cleave policies NAME` prints one to start from",
             Self::Record { .. } | Self::NotAudited { .. } => {
                 "audit this model at this cut with these defences; a range as it was audited is written bits:N:LOW:HIGH"
@@ -391,6 +430,19 @@ const fn training_hint(error: &cleave_retrain::Error) -> &'static str {
     }
 }
 
+const fn keyed_hint(error: &cleave_keyed::Error) -> &'static str {
+    use cleave_keyed::Error as Keyed;
+    match error {
+        Keyed::OtherKey { .. } => {
+            "`cleave key id FILE` prints a key's name, `cleave inspect FRONT` the one that is needed"
+        }
+        Keyed::NotLockable { .. } => LAYERS,
+        Keyed::Network(error) => network_hint(error),
+        Keyed::Data(error) => data_hint(error),
+        _ => OPTIONS,
+    }
+}
+
 const fn partition_hint(error: &cleave_partition::Error) -> &'static str {
     use cleave_partition::Error as Part;
     match error {
@@ -403,6 +455,9 @@ const fn partition_hint(error: &cleave_partition::Error) -> &'static str {
         Part::Exists { .. } => "name other files, or add --force",
         Part::Contradiction { .. } => "`cleave inspect FILE` says what a model file is",
         Part::Signal(error) => training_hint(error),
+        Part::Keyed(error) => keyed_hint(error),
+        Part::KeyNeeded { .. } => "add --key FILE",
+        Part::NotLocked => "`cleave lock` makes a pair with a key",
         Part::BeforeJoin { .. } | Part::NothingLeft { .. } | Part::Uncountable { .. } => LAYERS,
         _ => OPTIONS,
     }

@@ -2,8 +2,10 @@
 
 use crate::Failure;
 use cleave_audit::{Audit, record_hash, summarise};
+use cleave_keyed::{KeySpace, Lock};
 use cleave_nets::{Checkpoint, Defence};
-use cleave_partition::{AuditSummary, Cut, Policy, Terms, cut, list_defences, tensor_hash};
+use cleave_partition::{AuditSummary, Cut, Policy, Release, Terms, cut, list_defences, tensor_hash};
+use serde::Serialize;
 use std::path::Path;
 
 /// The TOML of a policy, by the name of one that comes with the command or from a file.
@@ -60,7 +62,49 @@ pub fn statement(terms: &Terms) -> String {
     let audit = audit.unwrap_or_else(|| "audit    no audit: nothing was measured".to_owned());
     let policy = terms.policy.as_ref();
     let policy = policy.map(|policy| format!("\npolicy   {}: {}", policy.name, policy.promise)).unwrap_or_default();
-    format!("{}\n{audit}{policy}", defended(&terms.defences))
+    let key = terms.lock.as_ref().map(|lock| keyed(lock) + "\n").unwrap_or_default();
+    format!("{key}{}\n{audit}{policy}", defended(&terms.defences))
+}
+
+/// Lines on the key of a pair, and on how many there are.
+fn keyed(lock: &Lock) -> String {
+    let KeySpace { orders, signs, .. } = lock.key_space();
+    let bits = lock.key_space().bits();
+    format!(
+        "key      {lock}\n         2^{orders:.1} orders and 2^{signs:.1} choices of signs, 2^{bits:.1} keys; known images \
+         need no search"
+    )
+}
+
+/// A pair that was locked.
+#[derive(Serialize)]
+pub struct Locked<'a> {
+    front: &'a Path,
+    back: &'a Path,
+    key_space: Option<KeySpace>,
+    #[serde(flatten)]
+    terms: &'a Terms,
+}
+
+impl<'a> Locked<'a> {
+    /// Of a release and its files.
+    pub fn new(front: &'a Path, back: &'a Path, release: &'a Release) -> Self {
+        let terms = &release.front().terms;
+        let key_space = terms.lock.as_ref().map(Lock::key_space);
+        Self { front, back, key_space, terms }
+    }
+}
+
+impl std::fmt::Display for Locked<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "{}", statement(self.terms))?;
+        if let Some(reason) = &self.terms.accepted {
+            writeln!(f, "WARNING  {reason}")?;
+        }
+        writeln!(f, "front    {} (give it to clients, with the key by another way)", self.front.display())?;
+        writeln!(f, "back     {} (give it to the provider, who must not get the key)", self.back.display())?;
+        write!(f, "pair     {}", self.terms.pair)
+    }
 }
 
 /// A line on defences.

@@ -1,7 +1,7 @@
 //! Images from folders, archives and files, with their names and, where they have any, classes.
 
 use crate::Failure;
-use cleave_data::{DataError, Dataset, Images, OpenOptions, Preparation};
+use cleave_data::{DataError, Dataset, Images, OpenOptions, Pixels, Preparation};
 use std::path::{Path, PathBuf};
 
 /// An image with its name and, in a labelled set, its class.
@@ -58,13 +58,17 @@ impl Inputs {
         }));
     }
 
+    /// An image as it was decoded.
+    pub fn pixels(&self, entry: &Entry) -> Result<Pixels, DataError> {
+        match &self.sets[entry.set] {
+            Set::Labelled(data) => data.decode(entry.index),
+            Set::Plain(plain) => plain.decode(entry.index),
+        }
+    }
+
     /// An image as a network takes it.
     pub fn prepared(&self, entry: &Entry, preparation: &Preparation) -> Result<Vec<f32>, DataError> {
-        let pixels = match &self.sets[entry.set] {
-            Set::Labelled(data) => data.decode(entry.index)?,
-            Set::Plain(plain) => plain.decode(entry.index)?,
-        };
-        preparation.prepare(&pixels)
+        preparation.prepare(&self.pixels(entry)?)
     }
 }
 

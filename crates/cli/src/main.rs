@@ -12,6 +12,7 @@ mod inputs;
 mod options;
 mod output;
 mod page;
+mod secret;
 mod serving;
 mod training;
 
@@ -44,6 +45,9 @@ enum Command {
     Cut(commands::check::CutCommand),
     Audit(commands::audit::AuditCommand),
     Policies(commands::policies::Policies),
+    Key(commands::key::Key),
+    Lock(commands::lock::LockCommand),
+    EncryptImages(commands::encrypt_images::EncryptImages),
     Inspect(commands::inspect::Inspect),
     Keys(commands::keys::Keys),
     Serve(commands::serve::Serve),
@@ -67,6 +71,9 @@ impl Command {
             Self::Cut(command) => command.run(output),
             Self::Audit(command) => command.run(output),
             Self::Policies(command) => command.run(output),
+            Self::Key(command) => command.run(output),
+            Self::Lock(command) => command.run(output),
+            Self::EncryptImages(command) => command.run(output),
             Self::Inspect(command) => command.run(output),
             Self::Keys(command) => command.run(output),
             Self::Serve(command) => command.run(output),

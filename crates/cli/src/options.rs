@@ -208,3 +208,9 @@ impl GlyphOptions {
         }
     }
 }
+
+/// A name that a hello can carry.
+pub fn model_name(text: &str) -> Result<String, String> {
+    let fits = (1..=cleave_wire::MAX_NAME).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if fits { Ok(text.to_owned()) } else { Err("take 1 to 128 printable ASCII characters without blanks".to_owned()) }
+}

@@ -8,6 +8,16 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
+    /// Prepared images of another size or fit.
+    #[error(
+        "images were prepared as {got:?} (channels, height, width) and are needed as {expected:?}, or are fitted in another way; use models of the same --size"
+    )]
+    OtherPreparation {
+        /// The shape that is needed.
+        expected: [usize; 3],
+        /// The shape there is.
+        got: [usize; 3],
+    },
     /// The operating system refused to read or write a path.
     #[error("cannot read or write {}: {source}; check that it exists and that you may access it", path.display())]
     Io {

@@ -125,6 +125,34 @@ impl Preparation {
         self.resize(image, self.height, self.width)
     }
 
+    /// Images that were prepared this way as `other` prepares them, where both differ in mean and deviation alone.
+    ///
+    /// # Shapes
+    ///
+    /// `values` and the result: any number of images `[channels, height, width]`, one after the other.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Preparation::validate`]; [`DataError::OtherPreparation`] where size, channels or fit differ.
+    pub fn renormalised(&self, values: &[f32], other: &Self) -> Result<Vec<f32>, DataError> {
+        self.validate()?;
+        other.validate()?;
+        if (self.shape(), self.fit) != (other.shape(), other.fit) {
+            return Err(DataError::OtherPreparation { expected: other.shape(), got: self.shape() });
+        }
+        if (&self.mean, &self.std) == (&other.mean, &other.std) {
+            return Ok(values.to_vec());
+        }
+        let plane = self.height * self.width;
+        let pixel = |at: usize| f64::from(values[at]) * f64::from(self.std[at / plane % self.channels]);
+        let moved = |at: usize| {
+            let channel = at / plane % self.channels;
+            let pixel = pixel(at) + f64::from(self.mean[channel]);
+            ((pixel - f64::from(other.mean[channel])) / f64::from(other.std[channel])) as f32
+        };
+        Ok((0..values.len()).map(moved).collect())
+    }
+
     /// Undoes the normalisation, for looking at prepared images; values are clamped to 0..=255.
     ///
     /// # Shapes

@@ -2,7 +2,7 @@
 
 use crate::defences::{Sample, Wanted};
 use crate::gate::{self, statement};
-use crate::options::DeviceOption;
+use crate::options::{DeviceOption, model_name};
 use crate::{Failure, Output};
 use clap::Args;
 use cleave_leakage::Effort;
@@ -92,12 +92,6 @@ pub struct CutCommand {
     /// Overwrite files that are there
     #[arg(long)]
     force: bool,
-}
-
-/// A name that a hello can carry.
-fn model_name(text: &str) -> Result<String, String> {
-    let fits = (1..=cleave_wire::MAX_NAME).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if fits { Ok(text.to_owned()) } else { Err("take 1 to 128 printable ASCII characters without blanks".to_owned()) }
 }
 
 /// A reason that fits the notice that every client is shown.

@@ -3,6 +3,7 @@
 use crate::decoys::{DecoyOptions, Hidden, Item, Pool};
 use crate::inputs::{Entry, Inputs};
 use crate::options::DeviceOption;
+use crate::secret::PassphraseOption;
 use crate::{Failure, Output, gate};
 use clap::{Args, ValueEnum};
 use cleave_nets::{Checkpoint, Defence, argmax};
@@ -26,6 +27,11 @@ pub struct Infer {
     /// The front half
     #[arg(long)]
     front: PathBuf,
+    /// The secret key of a pair that is locked with one
+    #[arg(long)]
+    key: Option<PathBuf>,
+    #[command(flatten)]
+    passphrase: PassphraseOption,
     /// Host and port of the server
     #[arg(long, default_value = "127.0.0.1:4433")]
     connect: String,
@@ -139,7 +145,8 @@ impl Infer {
     pub fn run(&self, output: &Output) -> Result<(), Failure> {
         let required = self.require.as_deref().map(gate::policy).transpose()?;
         let device = self.device.open()?;
-        let front = FrontHalf::load(&self.front, &device)?;
+        let mut front = FrontHalf::load(&self.front, &device)?;
+        self.unlock(&mut front)?;
         let terms = &front.manifest().terms;
         eprintln!(
             "what this pair says of itself, and no promise: a stronger attack may find more\n{}",
@@ -165,6 +172,15 @@ impl Infer {
             cleave_nets::write_atomically(path, render(path, &labels)?.as_bytes())?;
         }
         output.result(&labels)
+    }
+
+    /// Takes the key where the pair needs one, before anything else is done.
+    fn unlock(&self, front: &mut FrontHalf) -> Result<(), Failure> {
+        match (&self.key, &front.manifest().terms.lock) {
+            (Some(key), _) => Ok(front.unlock(&self.passphrase.open(key)?)?),
+            (None, Some(lock)) => Err(cleave_partition::Error::KeyNeeded { key: lock.key }.into()),
+            (None, None) => Ok(()),
+        }
     }
 
     async fn connect(&self, front: &FrontHalf) -> Result<Client, Failure> {
@@ -305,7 +321,8 @@ impl Run<'_> {
     /// What the whole network answers, with the same signals drawn with the same digit images.
     fn whole_answers(&self, whole: &Checkpoint, images: &[f32], signals: &[usize]) -> Result<Vec<Answer>, Failure> {
         let planes = self.front.planes(signals, &mut self.rng.clone())?;
-        let scores = whole.network.infer(images.to_vec(), planes, signals.len())?;
+        let images = self.front.manifest().preparation.renormalised(images, &whole.card.preparation)?;
+        let scores = whole.network.infer(images, planes, signals.len())?;
         read(self.front, &scores, signals)
     }
 

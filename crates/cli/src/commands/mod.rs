@@ -3,11 +3,14 @@
 pub mod audit;
 pub mod check;
 pub mod demo;
+pub mod encrypt_images;
 pub mod eval;
 pub mod import;
 pub mod infer;
 pub mod inspect;
+pub mod key;
 pub mod keys;
+pub mod lock;
 pub mod policies;
 pub mod retrain;
 pub mod serve;

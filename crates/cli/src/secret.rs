@@ -1,0 +1,65 @@
+//! Secret keys from files, and passphrases from where users keep them.
+
+use crate::Failure;
+use clap::Args;
+use cleave_secrets::{Label, Protection, Secret};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// What keys for images and networks are made for.
+pub const PURPOSE: &str = "keyed images";
+
+/// In place of a terminal or a file.
+const VARIABLE: &str = "CLEAVE_PASSPHRASE";
+
+/// Where the passphrase of a sealed key comes from.
+#[derive(Args, Clone, Debug)]
+pub struct PassphraseOption {
+    /// File whose first line is the passphrase of sealed keys; without it the variable CLEAVE_PASSPHRASE, or the terminal is asked
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+impl PassphraseOption {
+    /// Makes a new key and writes it, sealed or in the clear; an old file is never replaced.
+    pub fn seal(&self, path: &Path, clear: bool) -> Result<Secret, Failure> {
+        let secret = Secret::generate()?;
+        let existing = cleave_secrets::Existing::Keep;
+        if clear {
+            secret.save(path, PURPOSE, Protection::ClearText, existing)?;
+        } else {
+            let passphrase = self.read(&format!("passphrase for {}: ", path.display()), true)?;
+            secret.save(path, PURPOSE, Protection::passphrase(&passphrase), existing)?;
+        }
+        Ok(secret)
+    }
+
+    /// Reads a key, and asks for its passphrase where it is sealed.
+    pub fn open(&self, path: &Path) -> Result<Secret, Failure> {
+        let sealed = Label::load(path)?.sealed.is_some();
+        let ask = || self.read(&format!("passphrase of {}: ", path.display()), false);
+        let passphrase = sealed.then(ask).transpose()?;
+        Ok(Secret::load(path, PURPOSE, passphrase.as_ref().map(|passphrase| passphrase.as_str()))?)
+    }
+
+    fn read(&self, prompt: &str, twice: bool) -> Result<Zeroizing<String>, Failure> {
+        if let Some(path) = &self.passphrase_file {
+            let text = std::fs::read_to_string(path).map_err(|source| Failure::file(path, source))?;
+            let text = Zeroizing::new(text);
+            return Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()));
+        }
+        if let Ok(text) = std::env::var(VARIABLE) {
+            return Ok(Zeroizing::new(text));
+        }
+        if !std::io::stdin().is_terminal() {
+            return Err(Failure::NoPassphrase);
+        }
+        let ask = |prompt: &str| Ok::<_, Failure>(Zeroizing::new(rpassword::prompt_password(prompt)?));
+        let first = ask(prompt)?;
+        if twice && *ask("the same again: ")? != *first {
+            return Err(Failure::OtherPassphrase);
+        }
+        Ok(first)
+    }
+}

@@ -7,6 +7,7 @@ mod common;
 use cleave_data::{Augmentation, DataError, Dataset, LoadOptions, Loader, OpenOptions, Pixels, Preparation, Shapes};
 use common::{collect, essence, image, png, write};
 use proptest::prelude::*;
+use sha2::{Digest, Sha256};
 use tempfile::{TempDir, tempdir};
 
 fn shapes(len: usize) -> Dataset {
@@ -167,6 +168,32 @@ fn augmented(augmentation: Augmentation, epoch: u64, side: usize) -> Vec<f32> {
     let options = LoadOptions { augmentation: Some(augmentation), ..LoadOptions::training(1, 9) };
     let loader = Loader::new(dataset, preparation, options).unwrap();
     collect(&loader, epoch, 0).remove(0).images
+}
+
+/// The start of the SHA-256 of three epochs of images of `side` by `side` pixels, prepared at 16 by 16.
+fn summed(augmentation: Augmentation, side: usize, channels: usize) -> String {
+    let picture = |at: usize| {
+        let byte = |i: usize| (i * 7 + i / side * 13 + at * 31) as u8;
+        Pixels::new(side, side, channels, (0..side * side * channels).map(byte).collect()).unwrap()
+    };
+    let dataset = Dataset::from_pixels("p", &["a"], (0..20).map(picture).collect(), &[0; 20]).unwrap();
+    let options = LoadOptions { augmentation: Some(augmentation), ..training(2) };
+    let loader = Loader::new(dataset, Preparation::new(16, 16, channels), options).unwrap();
+    let mut sum = Sha256::new();
+    for value in (0..3).flat_map(|epoch| collect(&loader, epoch, 0)).flat_map(|batch| batch.images) {
+        sum.update(value.to_le_bytes());
+    }
+    sum.finalize()[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The sums were taken before there was anything but shift and flip, so that a run from then goes on.
+#[test]
+fn shift_and_flip_draw_what_they_always_drew() {
+    let old = Augmentation::shift_and_flip(3);
+    assert_eq!(summed(old, 16, 3), "4aecc8ca");
+    assert_eq!(summed(old, 16, 1), "072f77e7");
+    assert_eq!(summed(Augmentation { enlarge: true, ..old }, 22, 3), "3f341899");
+    assert_eq!(summed(Augmentation::default(), 16, 3), "09976d1f");
 }
 
 #[test]

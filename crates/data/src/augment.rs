@@ -36,11 +36,8 @@ impl Augmentation {
     ///
     /// [`DataError::Augmentation`] when `flip` is no probability or `shift` is over 1024.
     pub fn validate(&self) -> Result<(), DataError> {
-        let (shift, flip) = (self.shift, self.flip);
-        if shift <= LARGEST_SHIFT && (0.0..=1.0).contains(&flip) {
-            return Ok(());
-        }
-        Err(DataError::Augmentation { shift, limit: LARGEST_SHIFT, flip })
+        at_most("shift", self.shift as f64, LARGEST_SHIFT as f64)?;
+        at_most("flip", self.flip, 1.0)
     }
 
     /// Pixels by which each side of the fitted image exceeds the prepared one.
@@ -59,4 +56,11 @@ impl Augmentation {
             ..View::plain(preparation)
         }
     }
+}
+
+fn at_most(setting: &'static str, value: f64, most: f64) -> Result<(), DataError> {
+    if (0.0..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(DataError::Augmentation { setting, value, most })
 }

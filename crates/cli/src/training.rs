@@ -101,7 +101,7 @@ impl TrainOptions {
             momentum: self.momentum,
             weight_decay: self.weight_decay,
             seed,
-            augmentation: Augmentation { shift: self.shift, enlarge: true, flip: self.flip },
+            augmentation: Augmentation { shift: self.shift, enlarge: true, flip: self.flip, ..Augmentation::default() },
             log_every: self.log_every,
             eval_every: self.eval_every,
             save_every: self.save_every,

@@ -1,26 +1,40 @@
-//! Images a second from the archive and from the cache, at 112 pixels with augmentation:
+//! Images a second from the archive and from the cache, with two kinds of augmentation:
 //! `CLEAVE_DATA=FOLDER cargo bench -p cleave-data`. Without real data, drawn shapes stand in.
 
 use std::path::Path;
 use std::time::Instant;
 
-use cleave_data::{Augmentation, DataError, Dataset, LoadOptions, Loader, OpenOptions, Preparation, Shapes};
+use cleave_data::{
+    Augmentation, DataError, Dataset, LoadOptions, Loader, OpenOptions, Preparation, RandAugment, Shapes,
+};
 
 const IMAGES: usize = 4000;
 
 fn main() -> Result<(), DataError> {
     let (what, dataset) = dataset()?;
-    let mut lines = vec![format!("{} images of {what} at 112 x 112 x 3", dataset.len())];
-    for workers in [1, 2] {
-        let options = LoadOptions {
-            workers,
-            augmentation: Some(Augmentation::shift_and_flip(8)),
-            ..LoadOptions::training(64, 1)
-        };
-        let preparation = Preparation::new(112, 112, 3);
-        let loader = Loader::new(dataset.clone(), preparation, options)?;
-        let (first, second) = (rate(&loader, 0)?, rate(&loader, 1)?);
-        lines.push(format!("{workers} worker(s): {first:.0} images/s decoded, {second:.0} images/s from the cache"));
+    let mut lines = vec![format!("{} images of {what}", dataset.len())];
+    let recipe = Augmentation {
+        flip: 0.5,
+        crop: 0.75,
+        rand_augment: Some(RandAugment { operations: 1, magnitude: 8 }),
+        jitter: 0.1,
+        erase: 0.25,
+        ..Augmentation::default()
+    };
+    for (name, side, augmentation) in [
+        ("moved and mirrored", 112, Augmentation::shift_and_flip(8)),
+        ("moved and mirrored", 32, Augmentation::shift_and_flip(4)),
+        ("cropped, mirrored, changed, jittered and erased", 32, recipe),
+    ] {
+        lines.push(format!("{side} x {side} x 3, {name}"));
+        for workers in [1, 2] {
+            let options = LoadOptions { workers, augmentation: Some(augmentation), ..LoadOptions::training(64, 1) };
+            let loader = Loader::new(dataset.clone(), Preparation::new(side, side, 3), options)?;
+            let (first, second) = (rate(&loader, 0)?, rate(&loader, 1)?);
+            lines.push(format!(
+                "  {workers} worker(s): {first:.0} images/s decoded, {second:.0} images/s from the cache"
+            ));
+        }
     }
     report(&lines.join("\n"));
     Ok(())

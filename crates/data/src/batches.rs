@@ -7,7 +7,7 @@ use crate::cache::PixelCache;
 use crate::draw::{Purpose, rng_for};
 use crate::faults::Fault;
 use crate::prefetch::Prefetch;
-use crate::prepare::{Table, View};
+use crate::prepare::Table;
 use crate::{Augmentation, DataError, Dataset, Faults, Pixels, Preparation};
 
 /// The bytes of decoded images that a loader keeps, unless told otherwise.
@@ -246,8 +246,9 @@ impl Shared {
             faults: Faults::default(),
         };
         for &index in members {
-            match self.fitted(index) {
-                Ok(image) => self.push(&mut batch, epoch, index, &image),
+            let pushed = self.fitted(index).and_then(|image| self.push(&mut batch, epoch, index, &image));
+            match pushed {
+                Ok(()) => {}
                 Err(error) if self.dataset.is_strict() => return Err(error),
                 Err(error) => batch.faults.add(Fault { index, name: self.dataset.name(index), error: Arc::new(error) }),
             }
@@ -255,18 +256,17 @@ impl Shared {
         Ok(batch)
     }
 
-    fn push(&self, batch: &mut Batch, epoch: u64, index: usize, image: &Pixels) {
-        let view = match self.options.augmentation {
-            Some(change) => change.view(&self.preparation, self.options.seed, epoch, index as u64),
-            None => View::plain(&self.preparation),
-        };
+    fn push(&self, batch: &mut Batch, epoch: u64, index: usize, image: &Pixels) -> Result<(), DataError> {
+        let change = self.options.augmentation.unwrap_or_default();
+        let shown = change.show(image, &self.preparation, self.options.seed, [epoch, index as u64])?;
         let start = batch.images.len();
         let values: usize = self.preparation.shape().iter().product();
         batch.images.resize(start + values, 0.0);
-        self.table.write(image, view, &mut batch.images[start..]);
+        shown.write(&self.table, &mut batch.images[start..]);
         batch.labels.push(self.dataset.label(index).unwrap_or_default());
         batch.indices.push(index);
         batch.shape[0] += 1;
+        Ok(())
     }
 
     /// A decoded image of the prepared size, plus the margin of an enlarging augmentation.

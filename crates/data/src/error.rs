@@ -243,16 +243,14 @@ pub enum DataError {
         std: f32,
     },
     /// An augmentation has an impossible setting.
-    #[error(
-        "augmentation: shift {shift} (at most {limit}) and flip {flip} (a probability in 0..=1); change the settings"
-    )]
+    #[error("augmentation: {setting} is {value}, expected 0 to {most}; change the setting")]
     Augmentation {
-        /// The shift in pixels.
-        shift: usize,
-        /// The largest shift allowed.
-        limit: usize,
-        /// The probability of a flip.
-        flip: f64,
+        /// The name of the setting.
+        setting: &'static str,
+        /// Its value.
+        value: f64,
+        /// The largest value allowed.
+        most: f64,
     },
     /// A batch of no images was asked for.
     #[error("the batch size is 0; ask for at least 1 image a batch")]

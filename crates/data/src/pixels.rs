@@ -156,7 +156,7 @@ impl Pixels {
 
 /// The weights 0.299, 0.587 and 0.114 in 1/65536, rounded: whole numbers, so that every machine
 /// gives the same byte.
-fn luma(rgb: &[u8]) -> u8 {
+pub(crate) fn luma(rgb: &[u8]) -> u8 {
     let sum = rgb.iter().zip([19_595_u32, 38_470, 7_471]).map(|(&v, w)| u32::from(v) * w);
     ((sum.sum::<u32>() + 32_768) >> 16) as u8
 }

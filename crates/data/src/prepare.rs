@@ -225,6 +225,15 @@ impl Preparation {
     }
 }
 
+/// The whole image at another size.
+pub(crate) fn stretched(image: Pixels, height: usize, width: usize) -> Result<Pixels, DataError> {
+    if (image.height, image.width) == (height, width) {
+        return Ok(image);
+    }
+    let whole = [0.0, 0.0, image.width as f64, image.height as f64];
+    resize_window(&image, whole, height, width)
+}
+
 fn resize_window(image: &Pixels, window: [f64; 4], height: usize, width: usize) -> Result<Pixels, DataError> {
     let kind = match image.channels {
         1 => PixelType::U8,
@@ -266,6 +275,20 @@ impl View {
             columns.reverse();
         }
         columns
+    }
+
+    /// The window as an image of its own.
+    pub(crate) fn cut(&self, image: &Pixels) -> Pixels {
+        let (width, height, channels) = (self.width, self.height, image.channels);
+        let columns = self.columns(image.width);
+        let mut data = Vec::with_capacity(width * height * channels);
+        for y in 0..height {
+            let start = clamped(y, self.top, image.height) * image.width;
+            for &x in &columns {
+                data.extend_from_slice(&image.data[(start + x) * channels..][..channels]);
+            }
+        }
+        Pixels { width, height, channels, data }
     }
 }
 

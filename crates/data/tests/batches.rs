@@ -4,9 +4,12 @@
 
 mod common;
 
-use cleave_data::{Augmentation, DataError, Dataset, LoadOptions, Loader, OpenOptions, Pixels, Preparation, Shapes};
+use cleave_data::{
+    Augmentation, DataError, Dataset, LoadOptions, Loader, OpenOptions, Pixels, Preparation, RandAugment, Shapes,
+};
 use common::{collect, essence, image, png, write};
 use proptest::prelude::*;
+use sha2::{Digest, Sha256};
 use tempfile::{TempDir, tempdir};
 
 fn shapes(len: usize) -> Dataset {
@@ -76,7 +79,7 @@ fn impossible_settings_are_refused() {
     let with = |options| Loader::new(shapes(4), Preparation::new(16, 16, 3), options);
     assert!(matches!(with(LoadOptions::evaluation(0)), Err(DataError::EmptyBatch)));
     for (shift, flip) in [(2000, 0.5), (1, 1.5), (1, f64::NAN)] {
-        let augmentation = Some(Augmentation { shift, flip, enlarge: false });
+        let augmentation = Some(Augmentation { shift, flip, ..Augmentation::default() });
         let options = LoadOptions { augmentation, ..LoadOptions::default() };
         assert!(matches!(with(options), Err(DataError::Augmentation { .. })));
     }
@@ -169,6 +172,41 @@ fn augmented(augmentation: Augmentation, epoch: u64, side: usize) -> Vec<f32> {
     collect(&loader, epoch, 0).remove(0).images
 }
 
+/// The start of the SHA-256 of three epochs of images of `side` by `side` pixels, prepared at 16 by 16.
+fn summed(augmentation: Augmentation, side: usize, channels: usize) -> String {
+    let picture = |at: usize| {
+        let byte = |i: usize| (i * 7 + i / side * 13 + at * 31) as u8;
+        Pixels::new(side, side, channels, (0..side * side * channels).map(byte).collect()).unwrap()
+    };
+    let dataset = Dataset::from_pixels("p", &["a"], (0..20).map(picture).collect(), &[0; 20]).unwrap();
+    let options = LoadOptions { augmentation: Some(augmentation), ..training(2) };
+    let loader = Loader::new(dataset, Preparation::new(16, 16, channels), options).unwrap();
+    let mut sum = Sha256::new();
+    for value in (0..3).flat_map(|epoch| collect(&loader, epoch, 0)).flat_map(|batch| batch.images) {
+        sum.update(value.to_le_bytes());
+    }
+    sum.finalize()[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The sums were taken before there was anything but shift and flip, so that a run from then goes on.
+#[test]
+fn shift_and_flip_draw_what_they_always_drew() {
+    let old = Augmentation::shift_and_flip(3);
+    assert_eq!(summed(old, 16, 3), "4aecc8ca");
+    assert_eq!(summed(old, 16, 1), "072f77e7");
+    assert_eq!(summed(Augmentation { enlarge: true, ..old }, 22, 3), "3f341899");
+    assert_eq!(summed(Augmentation::default(), 16, 3), "09976d1f");
+}
+
+/// Without a crop, whose resizing another machine might round in another way.
+#[test]
+fn changes_of_bytes_draw_what_they_always_drew() {
+    let rand_augment = Some(RandAugment { operations: 2, magnitude: 8 });
+    let all = Augmentation { rand_augment, jitter: 0.1, erase: 0.25, ..Augmentation::shift_and_flip(3) };
+    assert_eq!(summed(all, 16, 3), "63157dc9");
+    assert_eq!(summed(all, 16, 1), "7b62f765");
+}
+
 #[test]
 fn a_certain_flip_mirrors_and_nothing_else() {
     let flip = Augmentation { flip: 1.0, ..Augmentation::default() };
@@ -196,7 +234,7 @@ proptest! {
 
     #[test]
     fn an_enlarged_shift_cuts_a_window_without_borders(epoch in 0_u64..1000) {
-        let augmentation = Augmentation { shift: 2, enlarge: true, flip: 0.0 };
+        let augmentation = Augmentation { shift: 2, enlarge: true, ..Augmentation::default() };
         let values = augmented(augmentation, epoch, 6);
         let first = values[0];
         for (at, value) in values.iter().enumerate() {

@@ -3,7 +3,7 @@
 use crate::options::DataOptions;
 use crate::{Failure, options};
 use clap::{Args, ValueEnum};
-use cleave_data::{Augmentation, ChannelStatistics, LoadOptions, Loader, Preparation};
+use cleave_data::{Augmentation, ChannelStatistics, LoadOptions, Loader, Preparation, RandAugment};
 use cleave_nets::Checkpoint;
 use cleave_retrain::{Measurement, Observer, Optimizer, Outcome, Schedule, TrainSettings, Trainer};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -47,6 +47,18 @@ pub struct TrainOptions {
     /// Probability of mirroring a training image
     #[arg(long, default_value_t = 0.5)]
     pub flip: f64,
+    /// Cut a square of this share of a training image's area or more, and enlarge it again; 0 for none
+    #[arg(long, default_value_t = 0.0)]
+    pub crop: f64,
+    /// RandAugment with so many operations of so much strength, 0 to 30, as in 1:8
+    #[arg(long, value_name = "OPERATIONS:MAGNITUDE", value_parser = rand_augment)]
+    pub rand_augment: Option<RandAugment>,
+    /// Change brightness, contrast and saturation of a training image by up to this share
+    #[arg(long, default_value_t = 0.0)]
+    pub jitter: f64,
+    /// Probability of erasing a rectangle of a training image
+    #[arg(long, default_value_t = 0.0)]
+    pub erase: f64,
     /// Steps between lines of the log
     #[arg(long, default_value_t = 50)]
     pub log_every: usize,
@@ -59,6 +71,14 @@ pub struct TrainOptions {
     /// Go on from the state that an interrupted run left in OUT.run
     #[arg(long)]
     pub resume: bool,
+}
+
+/// Two numbers with a colon between them.
+fn rand_augment(text: &str) -> Result<RandAugment, String> {
+    let numbers = text.split_once(':').and_then(|(operations, magnitude)| {
+        Some(RandAugment { operations: operations.parse().ok()?, magnitude: magnitude.parse().ok()? })
+    });
+    numbers.ok_or_else(|| "take two whole numbers, as in 1:8".to_owned())
 }
 
 /// Optimisers by name.
@@ -101,7 +121,15 @@ impl TrainOptions {
             momentum: self.momentum,
             weight_decay: self.weight_decay,
             seed,
-            augmentation: Augmentation { shift: self.shift, enlarge: true, flip: self.flip, ..Augmentation::default() },
+            augmentation: Augmentation {
+                shift: self.shift,
+                enlarge: true,
+                flip: self.flip,
+                crop: self.crop,
+                rand_augment: self.rand_augment,
+                jitter: self.jitter,
+                erase: self.erase,
+            },
             log_every: self.log_every,
             eval_every: self.eval_every,
             save_every: self.save_every,

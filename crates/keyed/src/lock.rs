@@ -113,13 +113,12 @@ impl Lock {
 
     /// What everybody who uses the lock must know.
     pub fn warning(&self) -> String {
-        let images = match self.keying {
-            Keying::Shared => "one image".to_owned(),
-            Keying::PerPatch => format!("{} images", self.block()),
-        };
+        // As many blocks under the same order as a block has values, in images of so many such blocks.
+        let needed = self.block().div_ceil(self.blocks() / self.tables());
+        let images = if needed == 1 { "one image".to_owned() } else { format!("{needed} images") };
         format!(
-            "images are sent under a key that is the same linear map each time: {images} known in both forms give the \
-             key away, and the keyed images of many people show it too"
+            "images are sent under a key that is the same linear map each time: whoever knows {images} in both forms can \
+             compute the key, and keyed images alone show much of it"
         )
     }
 

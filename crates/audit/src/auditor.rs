@@ -4,6 +4,7 @@ use crate::baseline::{baselines, jpeg, to_pngs};
 use crate::decoder::Decoder;
 use crate::extraction::extract;
 use crate::jacobian::visible;
+use crate::keyed::{Sides, UnderKey, attack};
 use crate::least_squares::{is_one_layer, solve};
 use crate::parts::{Parts, Pictured};
 use crate::pixels::Lot;
@@ -13,11 +14,12 @@ use crate::target::Seen;
 use crate::white_box::{Descended, Descent, Evidence, mean_image};
 use crate::{
     Audit, Baseline, Bound, CutFindings, DecoderSettings, DescentSettings, Error, Extraction, ExtractionSettings,
-    Inversion, InversionKind, Judge, LinearSettings, Observer, Probe, ProbeSettings, Share, Subject,
+    Inversion, InversionKind, Judge, KeySettings, LinearSettings, Observer, Probe, ProbeSettings, Share, Subject,
     SubstituteSettings, Target, Visible, record_hash,
 };
 use burn::tensor::Tensor;
 use cleave_data::{LoadOptions, Loader};
+use cleave_keyed::Scramble;
 use cleave_leakage::{LeakageError, Noise, Report, SpectrumSettings, dfil, mse_bound};
 use cleave_nets::{Defence, Distribution, Pass};
 use cleave_partition::{Attack, Cut, check_defences};
@@ -53,6 +55,8 @@ pub struct AuditSettings {
     pub linear: LinearSettings,
     /// The copy of the back half.
     pub extraction: ExtractionSettings,
+    /// The key of a locked pair.
+    pub key: KeySettings,
     /// Private images that the Jacobian is measured at.
     pub jacobians: usize,
     /// How.
@@ -73,6 +77,7 @@ impl Default for AuditSettings {
             probes: ProbeSettings::default(),
             linear: LinearSettings::default(),
             extraction: ExtractionSettings::default(),
+            key: KeySettings::default(),
             jacobians: 2,
             spectrum: SpectrumSettings::default(),
         }
@@ -187,6 +192,7 @@ impl Auditor<'_> {
                 "back": cleave_partition::tensor_hash(&c.target.back)?,
                 "digits": c.target.digits().map(|digits| record_hash(&digits)),
                 "defences": c.defences,
+                "key": c.target.scramble.as_ref().map(|scramble| scramble.lock().clone()),
             }))
         };
         Ok(serde_json::json!({
@@ -298,6 +304,12 @@ impl Run<'_> {
         let bytes = self.bytes();
         let read = self.parts.part(&name("probes"), || self.probes(observer))?;
         let mut inversions = Vec::new();
+        let mut key = None;
+        if let Some(scramble) = &self.candidate.target.scramble {
+            let found = self.parts.part(&name("key"), || self.under_key(scramble, observer))?;
+            inversions.extend(found.inversions);
+            key = Some(found.findings);
+        }
         if self.tries(Attack::Decoder) || self.tries(Attack::WhiteBox) {
             inversions.extend(self.parts.part(&name("inversions"), || self.inversions(observer))?.0);
         }
@@ -320,7 +332,7 @@ impl Run<'_> {
             .into_iter()
             .next()
             .ok_or_else(|| Error::Part { path: name("jpeg").into(), reason: "it is empty".to_owned() })?;
-        Ok((CutFindings { extraction, visible: seeing, bound, ..self.findings(bytes, read, inversions)? }, jpeg))
+        Ok((CutFindings { key, extraction, visible: seeing, bound, ..self.findings(bytes, read, inversions)? }, jpeg))
     }
 
     /// Candidates that differ in defences at the cut alone have one Jacobian.
@@ -354,6 +366,7 @@ impl Run<'_> {
             check: check.clone(),
             inversions,
             probes: read.probes,
+            key: None,
             extraction: None,
             visible: Vec::new(),
             bound: None,
@@ -385,8 +398,31 @@ impl Run<'_> {
         jpeg(self.auditor.judge, &self.lots.inverted, &self.mean(), scale, (&cut, bytes), pictures, self.seed)
     }
 
+    /// Whether an attack was asked for and can be made on this pair: what needs the front half's weights has nothing to
+    /// begin with where there are none, and a key instead.
     fn tries(&self, attack: Attack) -> bool {
-        self.auditor.settings.attacks.contains(&attack)
+        let locked = self.candidate.target.scramble.is_some();
+        let fits = match attack {
+            Attack::KnownImages | Attack::KeyedImages | Attack::WrongKeys => locked,
+            Attack::Probes | Attack::Extraction => true,
+            _ => !locked,
+        };
+        fits && self.auditor.settings.attacks.contains(&attack)
+    }
+
+    fn under_key(&self, scramble: &Scramble, observer: &mut dyn Observer) -> Result<UnderKey, Error> {
+        let (Lots { inverted, probed, own, .. }, AuditSettings { pictures, key, .. }) =
+            (self.lots, &self.auditor.settings);
+        let sides = Sides {
+            judge: self.auditor.judge,
+            own,
+            stream: probed,
+            private: inverted,
+            mean: self.mean(),
+            pictures: *pictures,
+            seed: self.seed,
+        };
+        attack(&self.candidate.target, scramble, &sides, |attack| self.tries(attack), key, observer)
     }
 
     /// What probes read, and the accuracy of the client's own answers, which is measured without probes too.

@@ -1,5 +1,6 @@
 //! What an audit found, as values that are written, read and drawn.
 
+use cleave_keyed::{KeySpace, Lock};
 use cleave_leakage::Report;
 use cleave_nets::{Defence, SignalKind};
 use serde::{Deserialize, Serialize};
@@ -115,6 +116,10 @@ pub enum InversionKind {
     QueryFree,
     /// A linear system.
     LeastSquares,
+    /// The key of a locked pair, from images that are known in both forms.
+    KnownImages,
+    /// The key of a locked pair, from keyed images alone.
+    KeyedImages,
 }
 
 /// One inversion attack at one cut.
@@ -138,6 +143,41 @@ pub struct Inversion {
     /// of the record.
     #[serde(skip)]
     pub pictures: Vec<Vec<u8>>,
+}
+
+/// What was found of the key of a locked pair.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeyFindings {
+    /// What everybody knows of it.
+    pub lock: Lock,
+    /// How many keys there are.
+    pub key_space: KeySpace,
+    /// Accuracy of the locked network on images without any key.
+    pub without_key: Share,
+    /// Accuracy under each of the wrong keys that were tried.
+    pub wrong_keys: Vec<f64>,
+    /// Private images that each of them was tried on.
+    pub wrong_key_images: usize,
+    /// Guesses from images known in both forms, by their number.
+    pub known: Vec<KeyGuess>,
+    /// Guesses from keyed images alone, by their number.
+    pub keyed: Vec<KeyGuess>,
+    /// Private images under the key, as [`Inversion::pictures`].
+    #[serde(skip)]
+    pub pictures: Vec<Vec<u8>>,
+}
+
+/// A guess at a key.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeyGuess {
+    /// Images that it was made from.
+    pub images: usize,
+    /// Share of the key's places that are right, each with its sign.
+    pub right: f64,
+    /// Mean SSIM of private images that were opened with it.
+    pub ssim: f64,
+    /// Their mean PSNR, in dB.
+    pub psnr: f64,
 }
 
 /// What is to be got without any smashed data, or with as many bytes of another kind.
@@ -289,6 +329,9 @@ pub struct CutFindings {
     pub inversions: Vec<Inversion>,
     /// Probes.
     pub probes: Vec<Probe>,
+    /// The key of a locked pair; `None` for a network cut in two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyFindings>,
     /// The copy of the back half; `None` where none was tried.
     #[serde(default)]
     pub extraction: Option<Extraction>,

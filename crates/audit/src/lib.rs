@@ -8,6 +8,7 @@ mod estimate;
 mod extraction;
 mod findings;
 mod jacobian;
+mod keyed;
 mod learner;
 mod least_squares;
 mod observer;
@@ -29,9 +30,10 @@ pub use error::Error;
 pub use extraction::ExtractionSettings;
 pub use findings::{
     Audit, Baseline, Bound, CutFindings, CutVerdict, Estimate, Extraction, Inversion, InversionKind, Judgement,
-    Privacy, Probe, ProbeKind, ProbeTarget, Scores, Share, Stand, Subject, Visible,
+    KeyFindings, KeyGuess, Privacy, Probe, ProbeKind, ProbeTarget, Scores, Share, Stand, Subject, Visible,
 };
 pub use jacobian::mean_trace;
+pub use keyed::KeySettings;
 pub use least_squares::LinearSettings;
 pub use observer::{Observer, Silent};
 pub use probe::ProbeSettings;

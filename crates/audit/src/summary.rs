@@ -42,7 +42,9 @@ fn tried(findings: &CutFindings) -> Vec<Tried> {
     let inversions = findings.inversions.iter().map(|inversion| (attack_of(inversion.kind), inversion.steps));
     let extraction = findings.extraction.iter().map(|copy| (Attack::Extraction, copy.steps));
     let jacobian = Some((Attack::Jacobian, findings.visible.len())).filter(|(_, images)| *images > 0);
-    let all = probes.into_iter().chain(inversions).chain(extraction).chain(jacobian);
+    let wrong =
+        findings.key.as_ref().map(|key| (Attack::WrongKeys, key.wrong_keys.len())).filter(|(_, keys)| *keys > 0);
+    let all = probes.into_iter().chain(inversions).chain(wrong).chain(extraction).chain(jacobian);
     all.map(|(attack, steps)| Tried { attack, steps }).collect()
 }
 
@@ -52,6 +54,8 @@ const fn attack_of(kind: InversionKind) -> Attack {
         InversionKind::Decoder => Attack::Decoder,
         InversionKind::QueryFree => Attack::QueryFree,
         InversionKind::LeastSquares => Attack::LeastSquares,
+        InversionKind::KnownImages => Attack::KnownImages,
+        InversionKind::KeyedImages => Attack::KeyedImages,
     }
 }
 
@@ -150,6 +154,7 @@ pub(crate) mod tests {
                 probe(ProbeTarget::Label, ProbeKind::Linear, 0.6, 900),
                 probe(ProbeTarget::LabelByAnswer, ProbeKind::Small, 0.8, 900),
             ],
+            key: None,
             extraction: None,
             visible: vec![visible(50.0, 100), visible(70.0, 100), visible(60.0, 100)],
             bound: Some(Bound { dfil: 2.0, mse: 0.5 }),

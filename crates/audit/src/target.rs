@@ -4,11 +4,13 @@ use crate::Error;
 use crate::pixels::{Lot, PixelScale};
 use burn::tensor::{Tensor, TensorData};
 use cleave_data::{Batches, Loader, Preparation};
+use cleave_keyed::Scramble;
 use cleave_nets::{Defence, Network, Pass, SignalSpec};
 use cleave_partition::apply_defences;
 use cleave_retrain::SignalSource;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use std::sync::Arc;
 
 /// A front half as a client runs it, and the back half behind it.
 ///
@@ -21,6 +23,8 @@ pub struct Target {
     pub(crate) source: Option<SignalSource>,
     pub(crate) defences: Vec<Defence>,
     pub(crate) scale: PixelScale,
+    /// The client's secret, where images travel under a key. It is used to make what arrives, and by no attack.
+    pub(crate) scramble: Option<Arc<Scramble>>,
 }
 
 /// Images, and what the server sees of them.
@@ -46,7 +50,13 @@ impl Target {
         defences: Vec<Defence>,
         preparation: &Preparation,
     ) -> Self {
-        Self { front, back, source, defences, scale: PixelScale::of(preparation) }
+        Self { front, back, source, defences, scale: PixelScale::of(preparation), scramble: None }
+    }
+
+    /// The pair whose images travel under a key.
+    #[must_use]
+    pub fn under_key(self, scramble: Arc<Scramble>) -> Self {
+        Self { scramble: Some(scramble), ..self }
     }
 
     /// The pair as a client runs it that wants no defence.
@@ -82,7 +92,15 @@ impl Target {
         let signals =
             self.source.as_ref().map_or_else(|| vec![0; labels.len()], |source| source.draw(labels.len(), rng));
         let planes = self.planes(&signals, rng)?;
-        let clean = self.front.forward(prepared.clone(), Pass { signal: planes.clone(), dropout: None })?;
+        let input = match &self.scramble {
+            Some(scramble) => {
+                let keyed = scramble.apply(&crate::pixels::to_host(prepared.clone())?);
+                let keyed = keyed.map_err(cleave_partition::Error::from)?;
+                Tensor::from_data(TensorData::new(keyed, prepared.dims()), &prepared.device())
+            }
+            None => prepared.clone(),
+        };
+        let clean = self.front.forward(input, Pass { signal: planes.clone(), dropout: None })?;
         Ok(Seen { prepared, smashed: self.defended(clean, rng)?, labels, signals, planes })
     }
 

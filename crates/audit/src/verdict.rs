@@ -200,6 +200,8 @@ pub(crate) const fn inversion_name(kind: InversionKind) -> &'static str {
         InversionKind::Decoder => "trained decoder",
         InversionKind::QueryFree => "query-free inversion",
         InversionKind::LeastSquares => "least squares",
+        InversionKind::KnownImages => "key from known images",
+        InversionKind::KeyedImages => "key from keyed images alone",
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::Failure;
 use clap::Args;
+use cleave_partition::FrontHalf;
 use cleave_secrets::{Label, Protection, Secret};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -61,5 +62,14 @@ impl PassphraseOption {
             return Err(Failure::OtherPassphrase);
         }
         Ok(first)
+    }
+}
+
+/// Takes the key where a pair needs one, before anything else is done with it.
+pub fn unlock(front: &mut FrontHalf, key: Option<&PathBuf>, passphrase: &PassphraseOption) -> Result<(), Failure> {
+    match (key, &front.manifest().terms.lock) {
+        (Some(key), _) => Ok(front.unlock(&passphrase.open(key)?)?),
+        (None, Some(lock)) => Err(cleave_partition::Error::KeyNeeded { key: lock.key }.into()),
+        (None, None) => Ok(()),
     }
 }

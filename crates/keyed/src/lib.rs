@@ -26,4 +26,4 @@ mod stem;
 pub use error::Error;
 pub use lock::{KeySpace, Keying, Lock};
 pub use scramble::Scramble;
-pub use stem::{lock, rekey};
+pub use stem::{lock, rekey, unlock};

@@ -103,6 +103,16 @@ impl Lock {
         self.image.values() / self.block()
     }
 
+    /// Where a value of a block lies in an image `[channels, height, width]`. Blocks count row by row, the values of a
+    /// block by channel, row and column, as the weights of a kernel do.
+    pub const fn place(&self, block: usize, value: usize) -> usize {
+        let ([rows, columns], Shape { height, width, .. }) = (self.patch, self.image);
+        let across = width / columns;
+        let (top, left) = (block / across * rows, block % across * columns);
+        let (channel, row, column) = (value / (rows * columns), value / columns % rows, value % columns);
+        (channel * height + top + row) * width + left + column
+    }
+
     /// Orders and choices of signs that the secret picks.
     pub const fn tables(&self) -> usize {
         match self.keying {

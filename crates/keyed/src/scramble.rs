@@ -28,6 +28,11 @@ impl Table {
         Self(order.iter().zip(signs.iter()).map(|(&from, &negated)| entry(from, negated)).collect())
     }
 
+    /// Every value at its own place.
+    pub(crate) fn idle(lock: &Lock) -> Self {
+        Self((0..lock.block() as u32).collect())
+    }
+
     /// The table that turns what `self` made into what `other` makes.
     pub(crate) fn then_instead(&self, other: &Self) -> Self {
         let mut went = vec![0; self.0.len()]; // where each value of the block went, and whether negated
@@ -91,15 +96,21 @@ impl Scramble {
         }
         let tables: Vec<_> = (0..lock.tables()).map(|place| Table::draw(secret, lock, place)).collect();
         let mut places = Zeroizing::new(vec![0; lock.image.values()]);
-        let inside = BlockPlaces::of(lock);
         for block in 0..lock.blocks() {
-            let (table, corner) = (&tables[block % tables.len()], inside.corner(block));
+            let table = &tables[block % tables.len()];
             for (to, &moved) in table.0.iter().enumerate() {
-                let from = corner + inside.offsets[source(moved)];
-                places[corner + inside.offsets[to]] = entry(from as u32, is_negated(moved));
+                let from = lock.place(block, source(moved));
+                places[lock.place(block, to)] = entry(from as u32, is_negated(moved));
             }
         }
         Ok(Self { lock: lock.clone(), tables, places })
+    }
+
+    /// For each value of a block and each order and choice of signs: where it comes from, and whether it is negated.
+    /// This is the key itself, for whoever has to compare a guess with it.
+    pub fn tables_in_the_clear(&self) -> Vec<Vec<(usize, bool)>> {
+        let table = |table: &Table| table.0.iter().map(|&moved| (source(moved), is_negated(moved))).collect();
+        self.tables.iter().map(table).collect()
     }
 
     /// What may be known of it.
@@ -172,27 +183,5 @@ impl Scramble {
             return Ok(());
         }
         Err(Error::OtherImage { expected, got: format!("{values} values") })
-    }
-}
-
-/// Where the values of a block lie in an image.
-struct BlockPlaces {
-    /// From the block's corner, in the order of [`Table`].
-    offsets: Vec<usize>,
-    across: usize,
-    patch: [usize; 2],
-    width: usize,
-}
-
-impl BlockPlaces {
-    fn of(lock: &Lock) -> Self {
-        let (width, plane) = (lock.image.width, lock.image.width * lock.image.height);
-        let [rows, columns] = lock.patch;
-        let place = |at: usize| at / (rows * columns) * plane + at / columns % rows * width + at % columns;
-        Self { offsets: (0..lock.block()).map(place).collect(), across: lock.grid()[1], patch: lock.patch, width }
-    }
-
-    fn corner(&self, block: usize) -> usize {
-        block / self.across * self.patch[0] * self.width + block % self.across * self.patch[1]
     }
 }

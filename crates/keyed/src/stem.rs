@@ -53,6 +53,19 @@ pub fn rekey(network: &Network, old: &Scramble, new: &Scramble) -> Result<Networ
     with_stem(network, new.lock(), |stem| stem.spread(new.lock()).mapped(&changes))
 }
 
+/// Takes the key off a locked network, for whoever holds it. A network with a key for each patch keeps its local first
+/// layer, with the same weights at every patch.
+///
+/// # Errors
+/// [`Error::OtherImage`] when network and key are of different shapes; [`Error::Network`].
+pub fn unlock(network: &Network, scramble: &Scramble) -> Result<Network, Error> {
+    let lock = scramble.lock();
+    check_shapes(network.architecture(), lock)?;
+    let idle = Table::idle(lock);
+    let changes: Vec<_> = scramble.tables().iter().map(|table| table.then_instead(&idle)).collect();
+    with_stem(network, lock, |stem| stem.spread(lock).mapped(&changes))
+}
+
 fn check_shapes(architecture: &Architecture, lock: &Lock) -> Result<(), Error> {
     let own = Lock::of(architecture, lock.key, lock.keying)?;
     if (own.image, own.patch) == (lock.image, lock.patch) {

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use cleave_data::{Pixels, Preparation};
-use cleave_keyed::{Error, Keying, Lock, Scramble, lock, rekey};
+use cleave_keyed::{Error, Keying, Lock, Scramble, lock, rekey, unlock};
 use cleave_nets::{Architecture, ConvMixer, Layer, Network, Shape, Window};
 use cleave_secrets::Secret;
 use proptest::prelude::*;
@@ -112,6 +112,10 @@ proptest! {
         let answers = setting.plain_answers();
         let got = locked.infer(key.apply(&plain).unwrap(), None, batch).unwrap();
         prop_assert!(largest_difference(&answers, &got) <= 1e-4, "{answers:?} and {got:?}");
+
+        let open = unlock(&locked, &key).unwrap();
+        let got = open.infer(plain.clone(), None, batch).unwrap();
+        prop_assert!(largest_difference(&answers, &got) <= 1e-4, "unlocked: {answers:?} and {got:?}");
 
         let other = scramble(&setting.network, keying, keys[1]);
         let moved = rekey(&locked, &key, &other).unwrap();

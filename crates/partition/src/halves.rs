@@ -8,6 +8,7 @@ use cleave_retrain::{SignalSource, unmask_scores};
 use cleave_secrets::Secret;
 use rand::Rng;
 use std::path::Path;
+use std::sync::Arc;
 
 /// What the client sends: finite values of the shape at the cut. One that exists fits its back half.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,7 +60,7 @@ pub(crate) fn check_finite(what: &'static str, values: &[f32]) -> Result<(), Err
 pub struct FrontHalf {
     network: Network,
     source: Option<SignalSource>,
-    scramble: Option<Scramble>,
+    scramble: Option<Arc<Scramble>>,
     manifest: FrontManifest,
 }
 
@@ -72,7 +73,7 @@ impl FrontHalf {
     pub fn load(path: &Path, device: &Device) -> Result<Self, Error> {
         let (manifest, contents) = load_half::<FrontManifest>(path, Role::Front)?;
         let hash = hash_tensors(&contents.tensors); // what an audit names the weights by
-        if manifest.terms.front_hash != hash {
+        if manifest.terms.lock.is_none() && manifest.terms.front_hash != hash {
             let reason = format!("it states the hash {} of its weights, which is {hash}", manifest.terms.front_hash);
             return Err(Error::Contradiction { path: path.to_owned(), reason });
         }
@@ -95,8 +96,13 @@ impl FrontHalf {
     /// [`Error::NotLocked`] for a pair without a key; [`Error::Keyed`] for another one.
     pub fn unlock(&mut self, secret: &Secret) -> Result<(), Error> {
         let lock = self.manifest.terms.lock.as_ref().ok_or(Error::NotLocked)?;
-        self.scramble = Some(Scramble::new(secret, lock)?);
+        self.scramble = Some(Arc::new(Scramble::new(secret, lock)?));
         Ok(())
+    }
+
+    /// The key that was taken.
+    pub fn scramble(&self) -> Option<Arc<Scramble>> {
+        self.scramble.clone()
     }
 
     /// What the file says of itself.

@@ -27,7 +27,7 @@ pub struct Terms {
     pub model: String,
     /// SHA-256 over the name, the cut, the defences and both halves, in hexadecimal.
     pub pair: String,
-    /// SHA-256 over the front half's tensors, in hexadecimal.
+    /// SHA-256 over the front half's tensors, in hexadecimal; of a locked pair over its lock and the locked tensors.
     pub front_hash: String,
     /// Where the network was cut.
     pub cut: Cut,
@@ -195,8 +195,8 @@ pub fn release(offer: &Offer<'_>) -> Result<Release, Error> {
 /// Locks a network with a key and makes a pair of it: a front half without a single weight, which says how images are
 /// prepared and which key they are sent under, and a back half that is the whole network under that key.
 ///
-/// The pair carries no audit and keeps no policy. Its check says that it leaks, since the key is one linear map for all
-/// images, and every client is shown what that means.
+/// Its check says that it leaks, since the key is one linear map for all images, and every client is shown what that
+/// means. The pair carries no audit and keeps no policy.
 ///
 /// # Errors
 /// [`Error::Keyed`] for a network that cannot be locked; [`Error::SignalUnderKey`]; [`Error::TrainedDefences`].
@@ -236,7 +236,8 @@ fn locked_release(
 ) -> Result<Release, Error> {
     let nothing = locked.slice(0..0)?;
     let tensors = locked.tensors()?;
-    let (front_hash, back_hash) = (hash_tensors(&BTreeMap::new()), hash_tensors(&tensors));
+    let back_hash = hash_tensors(&tensors);
+    let front_hash = hash_lock(lock, &back_hash)?;
     let halves = [(&nothing, front_hash.as_str()), (locked, back_hash.as_str())];
     let terms = Terms {
         model: name.to_owned(),
@@ -351,6 +352,14 @@ pub(crate) fn hash_tensors(tensors: &BTreeMap<String, HostTensor>) -> String {
         tensor.values.iter().for_each(|value| hash.update(value.to_le_bytes()));
     }
     hex(&hash.finalize())
+}
+
+/// What an audit knows a locked pair by: its lock and the network behind it. Its front half has no weights.
+fn hash_lock(lock: &Lock, back_hash: &str) -> Result<String, Error> {
+    let mut hash = Sha256::new();
+    hash.update(serde_json::to_vec(lock).map_err(cleave_nets::Error::from)?);
+    hash.update(back_hash);
+    Ok(hex(&hash.finalize()))
 }
 
 fn pair_hash(

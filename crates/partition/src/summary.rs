@@ -21,6 +21,12 @@ pub enum Attack {
     QueryFree,
     /// The linear attack, where the front half is one layer.
     LeastSquares,
+    /// The key of a locked pair from images known in both forms.
+    KnownImages,
+    /// The key of a locked pair from keyed images alone.
+    KeyedImages,
+    /// Other keys in place of the right one.
+    WrongKeys,
     /// No attack on the client, but one by it: a copy of the back half.
     Extraction,
     /// No attack, but how much an attack can see: the Jacobian.
@@ -29,12 +35,15 @@ pub enum Attack {
 
 impl Attack {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Probes,
         Self::Decoder,
         Self::WhiteBox,
         Self::QueryFree,
         Self::LeastSquares,
+        Self::KnownImages,
+        Self::KeyedImages,
+        Self::WrongKeys,
         Self::Extraction,
         Self::Jacobian,
     ];
@@ -47,6 +56,9 @@ impl Attack {
             Self::WhiteBox => "white-box",
             Self::QueryFree => "query-free",
             Self::LeastSquares => "least-squares",
+            Self::KnownImages => "known-images",
+            Self::KeyedImages => "keyed-images",
+            Self::WrongKeys => "wrong-keys",
             Self::Extraction => "extraction",
             Self::Jacobian => "jacobian",
         }

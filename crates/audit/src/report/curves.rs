@@ -68,6 +68,8 @@ fn inversion_look(kind: InversionKind) -> Look {
         InversionKind::Decoder => (Ink::Orange, Marker::Square),
         InversionKind::QueryFree => (Ink::Green, Marker::Triangle),
         InversionKind::LeastSquares => (Ink::Purple, Marker::Cross),
+        InversionKind::KnownImages => (Ink::Blue, Marker::Diamond),
+        InversionKind::KeyedImages => (Ink::Orange, Marker::Cross),
     }
 }
 

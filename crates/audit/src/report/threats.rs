@@ -6,8 +6,14 @@ use super::view::View;
 use crate::{InversionKind, ProbeKind, ProbeTarget};
 
 /// All inversions, in the order of the page.
-pub(super) const INVERSIONS: [InversionKind; 4] =
-    [InversionKind::WhiteBox, InversionKind::Decoder, InversionKind::QueryFree, InversionKind::LeastSquares];
+pub(super) const INVERSIONS: [InversionKind; 6] = [
+    InversionKind::WhiteBox,
+    InversionKind::Decoder,
+    InversionKind::QueryFree,
+    InversionKind::LeastSquares,
+    InversionKind::KnownImages,
+    InversionKind::KeyedImages,
+];
 
 /// Name of an inversion, for a cell or a legend.
 pub(super) fn inversion_name(kind: InversionKind) -> &'static str {
@@ -16,6 +22,8 @@ pub(super) fn inversion_name(kind: InversionKind) -> &'static str {
         InversionKind::Decoder => "decoder",
         InversionKind::QueryFree => "query-free",
         InversionKind::LeastSquares => "least squares",
+        InversionKind::KnownImages => "known images",
+        InversionKind::KeyedImages => "keyed images alone",
     }
 }
 
@@ -105,6 +113,12 @@ fn what_inversion(kind: InversionKind) -> &'static str {
              for comparison."
         }
         InversionKind::LeastSquares => "Solves the front half as a linear system.",
+        InversionKind::KnownImages => {
+            "Finds the key by comparing images that it knows with their keyed forms, and opens the others with it."
+        }
+        InversionKind::KeyedImages => {
+            "Finds the key in keyed images alone, by how values of natural images vary together, and opens them with it."
+        }
     }
 }
 

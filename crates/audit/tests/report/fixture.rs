@@ -219,6 +219,7 @@ fn findings(cut: &str, depth: usize, defences: Vec<Defence>) -> CutFindings {
         check: Some(check("conv1")),
         inversions: inversions(quality, depth),
         probes: probes(leak, depth),
+        key: None,
         extraction: Some(Extraction {
             agreement: share(0.71 + 0.04 * depth as f64, 1_000),
             accuracy: share(0.68 + 0.045 * depth as f64, 1_000),

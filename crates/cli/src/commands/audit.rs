@@ -3,6 +3,7 @@
 use crate::defences::{Sample, Wanted, signal_source};
 use crate::gate;
 use crate::options::{DataOptions, DeviceOption, open_dataset, validation_split};
+use crate::secret::{PassphraseOption, unlock};
 use crate::training::interrupt_flag;
 use crate::{Failure, Output, output};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -12,9 +13,10 @@ use cleave_audit::{
     Subject, Target, judge, page,
 };
 use cleave_data::{Augmentation, LoadOptions, Loader, Preparation};
+use cleave_keyed::Scramble;
 use cleave_leakage::Effort;
 use cleave_nets::{Checkpoint, Defence, Device, Header, ModelCard, Role, Training};
-use cleave_partition::{BackHalf, Cut, FrontHalf, Limits, check_cut, cut, list_defences};
+use cleave_partition::{BackHalf, Cut, FrontHalf, Limits, Terms, check_cut, cut, list_defences};
 use cleave_retrain::SignalSource;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::{Path, PathBuf};
@@ -36,6 +38,11 @@ pub struct AuditCommand {
     /// The back half of that pair
     #[arg(long, requires = "front")]
     back: Option<PathBuf>,
+    /// The secret key of a locked pair, which whoever measures it has to have and no attack is given
+    #[arg(long)]
+    key: Option<PathBuf>,
+    #[command(flatten)]
+    passphrase: PassphraseOption,
     #[command(flatten)]
     data: DataOptions,
     /// Network without a signal that says whether a reconstruction still shows its class; without it the attacked one
@@ -110,6 +117,9 @@ const fn what_it_does(attack: Attack) -> &'static str {
         Attack::WhiteBox => "Descend on the image",
         Attack::QueryFree => "Descend with a substitute front half",
         Attack::LeastSquares => "Solve a linear system, where the front half is one layer",
+        Attack::KnownImages => "Find the key of a locked pair from images known in both forms",
+        Attack::KeyedImages => "Find the key of a locked pair from keyed images alone",
+        Attack::WrongKeys => "Try other keys on a locked pair",
         Attack::Extraction => "Copy the back half from its answers",
         Attack::Jacobian => "Count the visible directions",
         _ => "",
@@ -178,13 +188,16 @@ impl AuditCommand {
         }
         let folder = self.folder()?;
         let device = self.device.open()?;
-        let Attacked { model, name, cuts, defences } = self.attacked(&device)?;
+        let Attacked { model, name, cuts, defences, locked } = self.attacked(&device)?;
         let data = self.data.with_classes_of(&model.card.classes)?;
         let settings = self.settings(&asked.limits);
         let kept = settings.descent.tuning_images;
         let Loaders { attacker, tuning, private, sources } = self.loaders(&data, &model.card.preparation, kept)?;
-        let (examiner, judge_name) = self.examiner(&model, &device)?;
-        let candidates = self.candidates(&model, &name, &cuts, &defences)?;
+        let (examiner, judge_name) = self.examiner(&model, locked.as_ref(), &device)?;
+        let candidates = match &locked {
+            Some(locked) => vec![locked.candidate(&model, &name)?],
+            None => self.candidates(&model, &name, &cuts, &defences)?,
+        };
         let subject = Subject {
             attacker_source: named(&self.data, &sources[0]),
             private_source: named(&self.data, &sources[1]),
@@ -226,11 +239,14 @@ impl AuditCommand {
     /// The network and its cuts, or a pair put together again at its own.
     fn attacked(&self, device: &Device) -> Result<Attacked, Failure> {
         if let (Some(front), Some(back)) = (&self.front, &self.back) {
-            return Attacked::pair(&FrontHalf::load(front, device)?, &BackHalf::load(back, device)?);
+            let (mut front, back) = (FrontHalf::load(front, device)?, BackHalf::load(back, device)?);
+            unlock(&mut front, self.key.as_ref(), &self.passphrase)?;
+            return Attacked::pair(&front, &back);
         }
         let path = self.model.as_ref().unwrap_or(&self.record); // clap asks for one of the two
         let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        Ok(Attacked { model: Checkpoint::load(path, device)?, name, cuts: self.cuts.clone(), defences: Vec::new() })
+        let (model, cuts) = (Checkpoint::load(path, device)?, self.cuts.clone());
+        Ok(Attacked { model, name, cuts, defences: Vec::new(), locked: None })
     }
 
     /// Every cut as it is, and then once for each defence.
@@ -305,11 +321,19 @@ impl AuditCommand {
         Ok(Loaders { attacker, tuning, private, sources })
     }
 
-    fn examiner(&self, model: &Checkpoint, device: &Device) -> Result<(Judge, String), Failure> {
-        let (examiner, path) = match &self.base {
+    fn examiner(
+        &self,
+        model: &Checkpoint,
+        locked: Option<&Locked>,
+        device: &Device,
+    ) -> Result<(Judge, String), Failure> {
+        let (mut examiner, path) = match &self.base {
             Some(path) => (Checkpoint::load(path, device)?, path),
             None => (model.clone(), self.model.as_ref().or(self.front.as_ref()).unwrap_or(&self.record)),
         };
+        if let (None, Some(locked)) = (&self.base, locked) {
+            examiner.network = cleave_keyed::unlock(&model.network, &locked.scramble)?;
+        }
         let source = signal_source(&examiner)?;
         Ok((Judge::new(examiner.network, source, &examiner.card.preparation)?, file_name(path)))
     }
@@ -335,6 +359,30 @@ struct Attacked {
     cuts: Vec<Cut>,
     /// Those that a released pair applies at its cut.
     defences: Vec<Defence>,
+    /// What images travel under.
+    locked: Option<Locked>,
+}
+
+/// A pair under a key, by those who hold the key.
+struct Locked {
+    scramble: Arc<Scramble>,
+    terms: Terms,
+}
+
+impl Locked {
+    fn candidate(&self, model: &Checkpoint, name: &str) -> Result<Candidate, Failure> {
+        let (nothing, network) = (model.network.slice(0..0)?, model.network.clone());
+        let target = Target::new(nothing, network, None, Vec::new(), &model.card.preparation);
+        Ok(Candidate {
+            model: name.to_owned(),
+            cut: self.terms.cut,
+            layer: "key".to_owned(),
+            front_hash: self.terms.front_hash.clone(),
+            defences: Vec::new(),
+            target: target.under_key(Arc::clone(&self.scramble)),
+            check: Some(self.terms.leakage.clone()),
+        })
+    }
 }
 
 impl Attacked {
@@ -355,7 +403,8 @@ impl Attacked {
         };
         let glyphs = front.source().and_then(SignalSource::glyphs).cloned();
         let model = Checkpoint { card, network, glyphs };
-        Ok(Self { model, name: terms.model.clone(), cuts: vec![terms.cut], defences })
+        let locked = front.scramble().map(|scramble| Locked { scramble, terms: terms.clone() });
+        Ok(Self { model, name: terms.model.clone(), cuts: vec![terms.cut], defences, locked })
     }
 }
 

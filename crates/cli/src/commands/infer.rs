@@ -3,7 +3,7 @@
 use crate::decoys::{DecoyOptions, Hidden, Item, Pool};
 use crate::inputs::{Entry, Inputs};
 use crate::options::DeviceOption;
-use crate::secret::PassphraseOption;
+use crate::secret::{PassphraseOption, unlock};
 use crate::{Failure, Output, gate};
 use clap::{Args, ValueEnum};
 use cleave_nets::{Checkpoint, Defence, argmax};
@@ -146,7 +146,7 @@ impl Infer {
         let required = self.require.as_deref().map(gate::policy).transpose()?;
         let device = self.device.open()?;
         let mut front = FrontHalf::load(&self.front, &device)?;
-        self.unlock(&mut front)?;
+        unlock(&mut front, self.key.as_ref(), &self.passphrase)?;
         let terms = &front.manifest().terms;
         eprintln!(
             "what this pair says of itself, and no promise: a stronger attack may find more\n{}",
@@ -172,15 +172,6 @@ impl Infer {
             cleave_nets::write_atomically(path, render(path, &labels)?.as_bytes())?;
         }
         output.result(&labels)
-    }
-
-    /// Takes the key where the pair needs one, before anything else is done.
-    fn unlock(&self, front: &mut FrontHalf) -> Result<(), Failure> {
-        match (&self.key, &front.manifest().terms.lock) {
-            (Some(key), _) => Ok(front.unlock(&self.passphrase.open(key)?)?),
-            (None, Some(lock)) => Err(cleave_partition::Error::KeyNeeded { key: lock.key }.into()),
-            (None, None) => Ok(()),
-        }
     }
 
     async fn connect(&self, front: &FrontHalf) -> Result<Client, Failure> {

@@ -17,34 +17,39 @@ defended() {
         --learning-rate 0.005 "$@"
 }
 
-# attacked NAME CUT ARGUMENTS: NAME is that of a network, with or without -at-CUT
+# attacked NAME CUT ATTACKS ARGUMENTS: NAME is that of a network, with or without -at-CUT or -more
 attacked() {
     network=$1
     cut=$2
-    shift 2
-    audit "$network" "${network%-at-*}" --data "$cats" --base "$out/base.safetensors" --cuts "$cut" \
-        --attacks probes,decoder,white-box,jacobian "$@"
+    attacks=$3
+    shift 3
+    model=${network%-at-*}
+    audit "$network" "${model%-more}" --data "$cats" --base "$out/base.safetensors" --cuts "$cut" --attacks "$attacks" "$@"
 }
+inversions=probes,decoder,white-box,jacobian
 
 # Trained in, at the end of the convolutions: without anything, with noise alone, against probes, and with both.
 defended plain
-attacked plain 5 --defend gaussian:0.5 --defend gaussian:1 --defend gaussian:2
+attacked plain 5 probes --defend gaussian:0.5 --defend gaussian:1 --defend gaussian:2
 for weight in 1 0 4; do
     defended noisy-$weight --at 5 --adversary-signal $weight --adversary-label $weight --noise-at 5 --noise-scale 2
-    attacked noisy-$weight 5 --defend gaussian:1 --defend gaussian:2 --defend gaussian:4
+    attacks=probes
+    if [ $weight = 1 ]; then attacks=$inversions; fi
+    attacked noisy-$weight 5 $attacks --defend gaussian:1 --defend gaussian:2 --defend gaussian:4
 done
+attacked noisy-1-more 5 probes --defend gaussian:8 --defend gaussian:16 --defend gaussian:32
 defended adversary-1 --at 5 --adversary-signal 1 --adversary-label 1
-attacked adversary-1 5
+attacked adversary-1 5 probes,decoder,white-box
 for weight in 1 10; do
     defended nopeek-$weight --at 5 --nopeek $weight
-    attacked nopeek-$weight 5
+    attacked nopeek-$weight 5 $inversions
 done
 for channels in 32 8; do
     defended bottleneck-$channels --at 4 --bottleneck $channels
-    attacked bottleneck-$channels 5
+    attacked bottleneck-$channels 5 $inversions
 done
 
 # Applied at the cut, where the paper cuts.
-attacked plain-at-2 2 --defend gaussian:dfil:1000 --defend gaussian:dfil:100 --defend gaussian:dfil:10 \
+attacked plain-at-2 2 probes,white-box,jacobian --defend gaussian:dfil:1000 --defend gaussian:dfil:100 --defend gaussian:dfil:10 \
     --defend gaussian:dfil:1 --defend gaussian:dfil:0.1 --defend gaussian:dfil:0.01 --defend laplace:dfil:0.1 \
     --defend bits:4 --defend bits:2 --defend bits:1

@@ -411,8 +411,10 @@ impl Run<'_> {
     }
 
     fn under_key(&self, scramble: &Scramble, observer: &mut dyn Observer) -> Result<UnderKey, Error> {
-        let (Lots { inverted, probed, own, .. }, AuditSettings { pictures, key, .. }) =
-            (self.lots, &self.auditor.settings);
+        let (Lots { inverted, probed, .. }, AuditSettings { pictures, key, .. }) = (self.lots, &self.auditor.settings);
+        let most = (REFERENCE / inverted.prepared.dims()[1..].iter().product::<usize>().max(1)).max(1);
+        let own =
+            &Lot::load(self.auditor.attacker, most.min(REFERENCE_IMAGES), "the attacker", &inverted.prepared.device())?;
         let sides = Sides {
             judge: self.auditor.judge,
             own,
@@ -617,6 +619,10 @@ impl Run<'_> {
         if steps >= batches { images } else { images * steps / batches }
     }
 }
+
+/// Images of the attacker's that keyed ones are compared with, at most, and the values that they may have together.
+const REFERENCE_IMAGES: usize = 8192;
+const REFERENCE: usize = 1 << 26;
 
 /// Digits of a front half's hash that the name of a part carries.
 const HASH_DIGITS: usize = 16;

@@ -26,7 +26,8 @@ impl Blocks {
         &self.values[(image * self.blocks + block) * self.side..][..self.side]
     }
 
-    fn means(&self, places: impl Iterator<Item = usize> + Clone) -> Vec<f64> {
+    /// Mean of each value over all images and the given blocks.
+    pub(crate) fn means(&self, places: impl Iterator<Item = usize> + Clone) -> Vec<f64> {
         let mut sums = vec![0.0; self.side];
         let mut count = 0.0;
         for image in 0..self.images {

@@ -116,9 +116,19 @@ fn shared_table(lock: &Lock, keyed: &Blocks, others: &Blocks, seed: u64) -> Vec<
     let known = [&same, &right, &below].map(|pairs| others.covariance(pairs));
     let seen = [within, keyed.covariance(&right), keyed.covariance(&below)].map(|seen| signed(&seen, &signs, &signs));
     let pairs = known.into_iter().zip(seen).map(|(known, seen)| [known, seen]).collect();
-    let matching = Matching { pairs, single: Square::zero(lock.block()) };
+    let single = mean_gaps(others, &all, keyed, &all, &signs);
+    let matching = Matching { pairs, single };
     let (relabelled, restarts) = starts(lock);
     table(&matching.best(&relabelled, restarts, seed), |at, _| signs[at] < 0.0)
+}
+
+/// How far the mean of each value of a keyed block is from that of each value of other images' blocks, squared, and as
+/// often as a covariance counts it: what tells the channels apart.
+fn mean_gaps(others: &Blocks, all: &[usize], keyed: &Blocks, places: &[usize], signs: &[f64]) -> Square {
+    let (known, seen) = (others.means(all.iter().copied()), keyed.means(places.iter().copied()));
+    let side = known.len();
+    let gap = |at: usize| side as f64 * (known[at / side] - seen[at % side] * signs[at % side]).powi(2);
+    Square { side, values: (0..side * side).map(gap).collect() }
 }
 
 fn starts(lock: &Lock) -> (Vec<Vec<usize>>, usize) {
@@ -151,7 +161,7 @@ fn own_tables(lock: &Lock, keyed: &Blocks, others: &Blocks, seed: u64) -> Vec<Ve
         if neighbours.iter().map(together).sum::<f64>() < 0.0 {
             signs.iter_mut().for_each(|sign| *sign = -*sign); // neighbours are bright together
         }
-        let mut single = Square::zero(side);
+        let mut single = mean_gaps(others, &all, keyed, &[place], &signs);
         for (own, seen, known) in &neighbours {
             let seen = signed(seen, &own.1, &signs);
             for (from, at) in (0..side).flat_map(|from| (0..side).map(move |at| (from, at))) {

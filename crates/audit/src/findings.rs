@@ -152,6 +152,8 @@ pub struct KeyFindings {
     pub lock: Lock,
     /// How many keys there are.
     pub key_space: KeySpace,
+    /// Mean SSIM of keyed images with the private ones: what an onlooker sees.
+    pub ssim: f64,
     /// Accuracy of the locked network on images without any key.
     pub without_key: Share,
     /// Accuracy under each of the wrong keys that were tried.

@@ -81,15 +81,18 @@ pub(crate) fn attack(
     let plain = Plain { target, scramble, sides };
     let (lock, truth) = (scramble.lock(), scramble.tables_in_the_clear());
     let keyed = scramble.apply(&to_host(sides.private.prepared.clone())?).map_err(cleave_partition::Error::from)?;
+    let (original, shown) = (target.scale.pixels(sides.private.prepared.clone()), plain.pixels(keyed.clone()));
+    let scores = sides.judge.scores(original, shown.clone(), &sides.mean, &sides.private.labels, sides.seed)?;
     let mut findings = KeyFindings {
         lock: lock.clone(),
         key_space: lock.key_space(),
+        ssim: scores.ssim.mean,
         without_key: plain.accuracy(sides.stream, None)?,
         wrong_keys: Vec::new(),
         wrong_key_images: settings.wrong_key_images.min(sides.stream.len()),
         known: Vec::new(),
         keyed: Vec::new(),
-        pictures: to_pngs(plain.pixels(keyed.clone()), sides.pictures)?,
+        pictures: to_pngs(shown, sides.pictures)?,
     };
     let mut inversions = Vec::new();
     if tries(Attack::KnownImages) {

@@ -12,6 +12,7 @@ mod defences;
 mod figures;
 mod html;
 mod jacobian;
+mod key;
 mod pictures;
 mod tables;
 mod threats;
@@ -40,6 +41,7 @@ pub fn page(audit: &Audit, verdicts: &[CutVerdict]) -> Result<String, Error> {
         answer::section(&view),
         threats::section(&view),
         pictures::section(&view),
+        key::section(&view)?,
         curves::section(&view)?,
         defences::section(&view)?,
         tables::section(&view),

@@ -123,12 +123,13 @@ impl Lock {
 
     /// What everybody who uses the lock must know.
     pub fn warning(&self) -> String {
-        // As many blocks under the same order as a block has values, in images of so many such blocks.
-        let needed = self.block().div_ceil(self.blocks() / self.tables());
-        let images = if needed == 1 { "one image".to_owned() } else { format!("{needed} images") };
+        let images = match self.keying {
+            Keying::Shared => "one image",
+            Keying::PerPatch => "a few images",
+        };
         format!(
             "images are sent under a key that is the same linear map each time: whoever knows {images} in both forms can \
-             compute the key, and keyed images alone show much of it"
+             compute the key, and keyed images alone are enough to find most of it"
         )
     }
 

@@ -180,3 +180,70 @@ fn own_tables(lock: &Lock, keyed: &Blocks, others: &Blocks, seed: u64) -> Vec<Ve
     }
     found.iter().map(|(matched, signs)| table(matched, |at, _| signs[at] < 0.0)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cleave_keyed::Scramble;
+    use cleave_nets::Shape;
+    use cleave_secrets::Secret;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    const IMAGE: Shape = Shape::new(1, 16, 16);
+
+    /// Images whose values go up and down together where they are near, or each for itself.
+    fn images(count: usize, smooth: bool, seed: u64) -> Vec<f32> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut image = || {
+            let waves: Vec<[f32; 4]> = (0..4).map(|_| std::array::from_fn(|_| rng.random_range(-1.0..1.0))).collect();
+            let value = move |at: usize| {
+                let (x, y) = (at % 16, at / 16);
+                let wave = |w: &[f32; 4]| w[0] * (0.4 * (w[1] * x as f32 + 0.6 * w[2] * y as f32) + 3.0 * w[3]).sin();
+                0.4 * waves.iter().map(wave).sum::<f32>() - 0.02 * y as f32 + 0.2
+            };
+            (0..256).map(|at| if smooth { value(at) } else { rng.random_range(-1.0..1.0) }).collect::<Vec<_>>()
+        };
+        (0..count).flat_map(|_| image()).collect()
+    }
+
+    fn scramble(keying: Keying) -> Scramble {
+        let secret = Secret::from_bytes(&[3; 32]);
+        Scramble::new(&secret, &Lock { key: secret.id(), image: IMAGE, patch: [4, 4], keying }).unwrap()
+    }
+
+    fn found(scramble: &Scramble, plain: &[f32], others: &[f32]) -> f64 {
+        let lock = scramble.lock();
+        let keyed = Blocks::of(lock, &scramble.apply(plain).unwrap());
+        let guess = Guess::from_keyed(lock, &keyed, &Blocks::of(lock, others), 1);
+        guess.right(&scramble.tables_in_the_clear())
+    }
+
+    #[test]
+    fn keyed_images_alone_give_a_shared_key_away() {
+        let right = found(&scramble(Keying::Shared), &images(200, true, 1), &images(400, true, 2));
+        assert!(right > 0.9, "{right}");
+    }
+
+    #[test]
+    fn images_without_anything_in_common_give_nothing_away() {
+        let right = found(&scramble(Keying::Shared), &images(200, false, 1), &images(400, false, 2));
+        assert!(right < 0.3, "{right}"); // a sixteenth by luck, and half of those signs
+        let right = found(&scramble(Keying::Shared), &images(200, false, 1), &images(400, true, 2));
+        assert!(right < 0.3, "{right}");
+    }
+
+    #[test]
+    fn known_images_give_both_kinds_of_keys_away_and_other_images_none() {
+        for (keying, few) in [(Keying::Shared, 1), (Keying::PerPatch, 40)] {
+            let scramble = scramble(keying);
+            let (lock, truth, plain) = (scramble.lock(), scramble.tables_in_the_clear(), images(few, false, 3));
+            let keyed = scramble.apply(&plain).unwrap();
+            let guess = Guess::from_known(lock, &Blocks::of(lock, &plain), &Blocks::of(lock, &keyed));
+            assert_eq!(guess.right(&truth), 1.0, "{keying:?}");
+            assert_eq!(guess.undo(lock, &keyed), plain);
+            let other = Guess::from_known(lock, &Blocks::of(lock, &images(few, false, 4)), &Blocks::of(lock, &keyed));
+            assert!(other.right(&truth) < 0.3, "{keying:?}: pairs that do not belong together");
+        }
+    }
+}

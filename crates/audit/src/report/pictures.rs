@@ -4,7 +4,7 @@ use super::figures::fixed;
 use super::html::{details, escape, nothing, scroll, section as part};
 use super::threats::inversion_name;
 use super::view::{Shelf, View};
-use crate::{Baseline, Inversion};
+use crate::{Baseline, Inversion, KeyFindings};
 use data_encoding::BASE64;
 use std::fmt::Write;
 
@@ -88,7 +88,8 @@ fn groups<'a>(view: &View<'a>, shelf: Option<&Shelf<'_, 'a>>) -> Vec<Group<'a>> 
     let entries = shelf.iter().flat_map(|shelf| &shelf.entries);
     let groups = entries.clone().filter_map(|entry| {
         let attacks = entry.found.inversions.iter().filter(|attack| !attack.pictures.is_empty());
-        let mut columns: Vec<_> = attacks.map(|attack| Column::of_attack(attack, &entry.name)).collect();
+        let keyed = entry.found.key.iter().filter(|key| !key.pictures.is_empty()).map(Column::of_key);
+        let mut columns: Vec<_> = keyed.chain(attacks.map(|attack| Column::of_attack(attack, &entry.name))).collect();
         let shelf = shelf.filter(|_| !columns.is_empty())?;
         if !shelf.one_cut {
             columns.extend(baselines_of(Some(&entry.found.cut)));
@@ -113,6 +114,11 @@ impl<'a> Column<'a> {
         let name = inversion_name(attack.kind).to_owned();
         let how = format!("reconstructed by the {name} attack at {entry}");
         Self { name, how, ssim: attack.scores.ssim.mean, pictures: &attack.pictures }
+    }
+
+    fn of_key(key: &'a KeyFindings) -> Self {
+        let how = "under the key, as the provider sees it".to_owned();
+        Self { name: "under the key".to_owned(), how, ssim: key.ssim, pictures: &key.pictures }
     }
 
     fn of_baseline(baseline: &'a Baseline) -> Self {

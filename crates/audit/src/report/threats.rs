@@ -47,11 +47,16 @@ pub(super) fn target_name(target: ProbeTarget) -> &'static str {
 /// The attacker, in plain words.
 pub(super) fn section(view: &View) -> String {
     let subject = &view.audit.subject;
+    let locked = view.entries.iter().any(|entry| entry.found.key.is_some());
+    let [knows, sees] = match locked {
+        true => ["the locked network and not its key", "keyed image that arrives"],
+        false => ["the front half’s weights", "smashed tensor that crosses the cut"],
+    };
     let known = format!(
         "<div class=\"pair\">\n<div>\n<h3>The attacker that was measured</h3>\n<ul>\n\
          <li>is the provider: whoever runs the back half and answers the client;</li>\n\
-         <li>knows the front half’s weights, and what the training images look like: it has {} of its own ({});</li>\n\
-         <li>sees every smashed tensor that crosses the cut, and every reply that goes back;</li>\n\
+         <li>knows {knows}, and what the training images look like: it has {} of its own ({});</li>\n\
+         <li>sees every {sees}, and every reply that goes back;</li>\n\
          <li>keeps all of it, and computes on it at leisure; each attack below had the images, steps and time that \
          stand in its row;</li>\n\
          <li>follows the protocol: the front half in use is the one measured here, and the answers are honest.</li>\n\

@@ -2,11 +2,13 @@
 
 use cleave_audit::{
     Audit, Baseline, Bound, CutFindings, CutVerdict, Estimate, Extraction, Inversion, InversionKind, Judgement,
-    Privacy, Probe, ProbeKind, ProbeTarget, Scores, Share, Stand, Subject, Visible,
+    KeyFindings, KeyGuess, Privacy, Probe, ProbeKind, ProbeTarget, Scores, Share, Stand, Subject, Visible,
 };
 use cleave_data::{Pixels, Shapes};
+use cleave_keyed::{Keying, Lock};
 use cleave_leakage::{Activation, ConvShape, Effort, FrontLayer, Op, Pool, Report, Stage};
-use cleave_nets::{Defence, Distribution, SignalKind};
+use cleave_nets::{Defence, Distribution, Shape, SignalKind};
+use cleave_secrets::Secret;
 
 /// Markup, quotes, an address, controls and turned writing, as a folder may be called.
 pub(crate) const HOSTILE: &str =
@@ -53,6 +55,37 @@ pub(crate) fn rich() -> Case {
     let cuts: Vec<_> =
         plain.chain(at("3", 3, three)).chain(at("4", 4, vec![noise(0.031, 10.0), noise(0.31, 0.1)])).collect();
     Case::judged(Audit { cuts, ..frame() })
+}
+
+/// A pair under a key.
+pub(crate) fn locked() -> Case {
+    let mut found = findings("0", 0, vec![]);
+    let secret = Secret::from_bytes(&[1; 32]);
+    let image = Shape::new(3, SIDE, SIDE);
+    let lock = Lock { key: secret.id(), image, patch: [4, 4], keying: Keying::Shared };
+    let guess =
+        |(images, right): (usize, f64)| KeyGuess { images, right, ssim: 0.1 + 0.9 * right, psnr: 10.0 + 90.0 * right };
+    let key = KeyFindings {
+        key_space: lock.key_space(),
+        lock,
+        ssim: 0.07,
+        without_key: share(0.113, 1_000),
+        wrong_keys: (0..100).map(|at| 0.07 + 0.0013 * (at * 37 % 100) as f64).collect(),
+        wrong_key_images: 500,
+        known: [(1, 1.0), (2, 1.0)].map(guess).to_vec(),
+        keyed: [(1, 0.1), (10, 0.9), (100, 1.0)].map(guess).to_vec(),
+        pictures: originals()
+            .iter()
+            .map(|image| spoiled(image, &mean_image(&originals()), 0.1, 9).to_png().unwrap())
+            .collect(),
+    };
+    found.layer = "key".to_owned();
+    found.signal_guess = None;
+    found.inversions.truncate(2);
+    found.inversions[0].kind = InversionKind::KnownImages;
+    found.inversions[1].kind = InversionKind::KeyedImages;
+    (found.visible, found.bound, found.key) = (Vec::new(), None, Some(key));
+    Case::judged(Audit { cuts: vec![found], ..frame() })
 }
 
 /// [`rich`], but nothing passes.

@@ -8,7 +8,7 @@ mod fixture;
 use cleave_audit::{CutFindings, CutVerdict, Error, Stand, page};
 use std::sync::LazyLock;
 
-use fixture::{Case, HOSTILE, bare, empty, hostile, refused, rich, wild};
+use fixture::{Case, HOSTILE, bare, empty, hostile, locked, refused, rich, wild};
 
 /// A made-up audit, its name and its page.
 struct Drawn {
@@ -29,6 +29,7 @@ static CASES: LazyLock<Vec<Drawn>> = LazyLock::new(|| {
     vec![
         Drawn::new("rich", rich()),
         Drawn::new("refused", refused()),
+        Drawn::new("locked", locked()),
         Drawn::new("empty", empty()),
         Drawn::new("bare", bare()),
         Drawn::new("wild", wild()),

@@ -169,7 +169,7 @@ impl Auditor<'_> {
             cuts,
             seed: self.settings.seed,
             seconds: parts.seconds(),
-            device: format!("{:?}", first.target.front.device()),
+            device: device_name(first.target.front.device()),
         })
     }
 
@@ -233,6 +233,13 @@ impl Auditor<'_> {
         let AuditSettings { seed, pictures, .. } = self.settings;
         baselines(self.judge, &lots.inverted, &lots.own, &first.target.scale, pictures, seed).map(Baselines)
     }
+}
+
+/// `LibTorch(Cpu)` of `Device<LibTorch(Cpu)>`.
+fn device_name(device: &cleave_nets::Device) -> String {
+    let written = format!("{device:?}");
+    let inner = written.strip_prefix("Device<").and_then(|rest| rest.strip_suffix('>'));
+    inner.map_or_else(|| written.clone(), str::to_owned)
 }
 
 /// What tells sets of images apart, and ways to cut them into batches.

@@ -11,18 +11,34 @@ pub(super) fn section(view: &View) -> String {
     let model = escape(&view.audit.subject.model);
     format!(
         "<header>\n<p class=\"eyebrow\">Cleave audit of <b>{model}</b></p>\n<div class=\"hero\">\n<div>\n\
-         <h1>May I release this?</h1>\n{}{}</div>\n{}</div>\n{}{CONTENTS}</header>\n{}",
+         <h1>May I release this?</h1>\n{}{}</div>\n{}</div>\n{}{}</header>\n{}",
         answer(view),
         policies(view),
         basis(view),
         judgements(view),
+        contents(view),
         overview(view)
     )
 }
 
-const CONTENTS: &str = "<nav aria-label=\"Contents\"><a href=\"#verdicts\">Verdicts</a> <a href=\"#threats\">\
-    Attacker</a> <a href=\"#pictures\">Pictures</a> <a href=\"#curves\">Curves</a> <a href=\"#defences\">Defences</a> \
-    <a href=\"#figures\">Figures</a> <a href=\"#directions\">Directions</a> <a href=\"#candidates\">Each candidate</a> <a href=\"#run\">What was run</a></nav>\n";
+fn contents(view: &View) -> String {
+    let sections = [
+        ("verdicts", "Verdicts"),
+        ("threats", "Attacker"),
+        ("pictures", "Pictures"),
+        ("key", "Key"),
+        ("curves", "Curves"),
+        ("defences", "Defences"),
+        ("figures", "Figures"),
+        ("directions", "Directions"),
+        ("candidates", "Each candidate"),
+        ("run", "What was run"),
+    ];
+    let locked = view.entries.iter().any(|entry| entry.found.key.is_some());
+    let there = sections.iter().filter(|(id, _)| *id != "key" || locked);
+    let links: Vec<_> = there.map(|(id, name)| format!("<a href=\"#{id}\">{name}</a>")).collect();
+    format!("<nav aria-label=\"Contents\">{}</nav>\n", links.join(" "))
+}
 
 fn answer(view: &View) -> String {
     let (all, passing) = (view.entries.len(), view.entries.iter().filter(|entry| entry.verdict.passes).count());
@@ -43,11 +59,14 @@ fn answer(view: &View) -> String {
             (format!("{yes}{}", all_the_same(entry)), why)
         }
         (None, Some(entry)) => {
-            let why = format!(
-                "None of the {tried} that were tried keeps every limit of the policy. The fewest judgements are \
-                 broken at {}.",
-                escape(&entry.name)
-            );
+            let why = match all {
+                1 => "The only candidate that was tried breaks limits of the policy.".to_owned(),
+                _ => format!(
+                    "None of the {tried} that were tried keeps every limit of the policy. The fewest judgements are \
+                     broken at {}.",
+                    escape(&entry.name)
+                ),
+            };
             ("<strong class=\"no\">No</strong> cut that was tried passes.".to_owned(), why)
         }
         (None, None) => ("No cut was tried.".to_owned(), "So there is no answer.".to_owned()),

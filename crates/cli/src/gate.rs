@@ -36,14 +36,19 @@ fn parsed(path: &Path, bytes: &[u8]) -> Result<Audit, Failure> {
 
 /// What an audit's record says of the front half of a model up to a cut, with these defences at it.
 pub fn audit(path: &Path, model: &Checkpoint, at: Cut, at_cut: &[Defence]) -> Result<AuditSummary, Failure> {
+    let (hash, defences) = (tensor_hash(&cut(&model.network, at)?.0)?, [&model.card.defences, at_cut].concat());
+    audit_of(path, at, &hash, &defences)
+}
+
+/// What an audit's record says of a front half by its hash.
+pub fn audit_of(path: &Path, at: Cut, hash: &str, defences: &[Defence]) -> Result<AuditSummary, Failure> {
     let bytes = std::fs::read(path).map_err(|source| Failure::file(path, source))?;
     let record = parsed(path, &bytes)?;
-    let (hash, defences) = (tensor_hash(&cut(&model.network, at)?.0)?, [&model.card.defences, at_cut].concat());
     let record_hash = record_hash(&bytes);
     let mut summaries = record.cuts.iter().map(|findings| summarise(findings, &record_hash));
-    summaries.find(|summary| summary.check_subject(at, &hash, &defences).is_ok()).ok_or_else(|| Failure::NotAudited {
+    summaries.find(|summary| summary.check_subject(at, hash, defences).is_ok()).ok_or_else(|| Failure::NotAudited {
         path: path.to_owned(),
-        wanted: subject(&at.to_string(), &hash, &defences),
+        wanted: subject(&at.to_string(), hash, defences),
         audited: record.cuts.iter().map(|found| subject(&found.cut, &found.front_hash, &found.defences)).collect(),
     })
 }

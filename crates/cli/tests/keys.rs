@@ -112,11 +112,19 @@ fn an_audit_of_a_locked_pair_finds_its_key() {
     let path = folder.path();
     locked(path);
     let pair = ["audit", "--front", "front.safetensors", "--back", "back.safetensors", "--record", "audit.json"];
-    let rest = ["--data", "builtin", "--effort", "quick", "--invert", "4", "--report", "audit.html"];
+    let rest = ["--data", "builtin", "--limit", "200", "--effort", "quick", "--invert", "4", "--report", "audit.html"];
     let missing = bad(path, 2, &[&pair[..], &rest].concat());
     assert!(missing.contains("takes images under the key"), "{missing}");
     let said = good(path, &[&pair[..], &rest, &["--key", "a.key"], &PASSPHRASE].concat());
     assert!(said.contains("key from known images: mean SSIM 1.000"), "{said}");
     let page = std::fs::read_to_string(path.join("audit.html")).unwrap();
     assert!(page.contains("How soon the key is found"));
+
+    let again = ["lock", "plain.safetensors", "--key", "a.key", "--name", "mixer", "--force", "--audit", "audit.json"];
+    let files = ["--out-front", "front.safetensors", "--out-back", "back.safetensors"];
+    let said = good(path, &[&again[..], &files, &PASSPHRASE].concat());
+    assert!(said.contains("known-images"), "the manifest says what was tried: {said}");
+    let policy = ["--policy", "no-recognisable-image"];
+    let said = bad(path, 4, &[&again[..], &files, &policy, &PASSPHRASE].concat());
+    assert!(said.contains("is not kept"), "{said}");
 }

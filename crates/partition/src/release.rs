@@ -196,7 +196,7 @@ pub fn release(offer: &Offer<'_>) -> Result<Release, Error> {
 /// prepared and which key they are sent under, and a back half that is the whole network under that key.
 ///
 /// Its check says that it leaks, since the key is one linear map for all images, and every client is shown what that
-/// means. The pair carries no audit and keeps no policy.
+/// means. An audit needs the pair to attack, so its summary is put in afterwards, by [`Release::audited`].
 ///
 /// # Errors
 /// [`Error::Keyed`] for a network that cannot be locked; [`Error::SignalUnderKey`]; [`Error::TrainedDefences`].
@@ -281,6 +281,19 @@ impl Release {
         };
         let back = BackManifest { header: Header::of(Role::Back), terms, architecture: back.architecture().clone() };
         Self { front: (front, front_contents), back: (back, back_contents) }
+    }
+
+    /// The same pair with what attacks on it gave, and the policy that it is released under.
+    ///
+    /// # Errors
+    /// [`Error::AuditOfOther`], [`Error::AuditText`], [`Error::Policy`], and those of [`Policy::validate`].
+    pub fn audited(mut self, audit: Option<&AuditSummary>, policy: Option<&Policy>) -> Result<Self, Error> {
+        for terms in [&mut self.front.0.terms, &mut self.back.0.terms] {
+            terms.audit = audit.cloned();
+            terms.policy = policy.cloned();
+        }
+        self.front.0.terms.check()?;
+        Ok(self)
     }
 
     /// The front half's manifest.

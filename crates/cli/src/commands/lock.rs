@@ -29,6 +29,12 @@ pub struct LockCommand {
     /// Name under which it is served
     #[arg(long, default_value = "model", value_parser = model_name)]
     name: String,
+    /// Record of an audit of this very pair, as it was made before; both files carry a summary of it
+    #[arg(long, value_name = "RECORD.json")]
+    audit: Option<PathBuf>,
+    /// Release only what keeps this policy, by the audit: one of `cleave policies`, or a TOML file
+    #[arg(long, value_name = "NAME_OR_FILE")]
+    policy: Option<String>,
     /// Overwrite files that are there
     #[arg(long)]
     force: bool,
@@ -50,6 +56,10 @@ impl LockCommand {
         let secret = self.passphrase.open(&self.key)?;
         let lock = Lock::of(model.network.architecture(), secret.id(), keying)?;
         let release = lock_pair(&model, &self.name, &Scramble::new(&secret, &lock)?)?;
+        let terms = &release.front().terms;
+        let of_this = |path: &PathBuf| gate::audit_of(path, terms.cut, &terms.front_hash, &terms.defences);
+        let (audit, policy) = (self.audit.as_ref().map(of_this).transpose()?, self.policy.as_deref());
+        let release = release.audited(audit.as_ref(), policy.map(gate::policy).transpose()?.as_ref())?;
         release.write(&self.out_front, &self.out_back, self.force)?;
         output.result(&gate::Locked::new(&self.out_front, &self.out_back, &release))
     }

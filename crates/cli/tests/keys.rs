@@ -112,7 +112,20 @@ fn an_audit_of_a_locked_pair_finds_its_key() {
     let path = folder.path();
     locked(path);
     let pair = ["audit", "--front", "front.safetensors", "--back", "back.safetensors", "--record", "audit.json"];
-    let rest = ["--data", "builtin", "--limit", "200", "--effort", "quick", "--invert", "4", "--report", "audit.html"];
+    let rest = [
+        "--data",
+        "builtin",
+        "--limit",
+        "200",
+        "--effort",
+        "quick",
+        "--invert",
+        "4",
+        "--probe",
+        "40",
+        "--report",
+        "audit.html",
+    ];
     let missing = bad(path, 2, &[&pair[..], &rest].concat());
     assert!(missing.contains("takes images under the key"), "{missing}");
     let said = good(path, &[&pair[..], &rest, &["--key", "a.key"], &PASSPHRASE].concat());

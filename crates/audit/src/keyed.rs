@@ -17,7 +17,7 @@ use cleave_keyed::{Keying, Lock, Scramble};
 use cleave_nets::argmax;
 use cleave_partition::Attack;
 use cleave_secrets::Secret;
-use guess::Guess;
+use guess::{Guess, Nature, as_one};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -89,38 +89,44 @@ pub(crate) fn attack(
         ssim: scores.ssim.mean,
         without_key: plain.accuracy(sides.stream, None)?,
         wrong_keys: Vec::new(),
-        wrong_key_images: settings.wrong_key_images.min(sides.stream.len()),
+        wrong_key_images: settings.wrong_key_images.clamp(1, sides.stream.len()),
         known: Vec::new(),
         keyed: Vec::new(),
         pictures: to_pngs(shown, sides.pictures)?,
     };
     let mut inversions = Vec::new();
+    // With a key for each patch the attacker first brings all of them to that of the first, by the weights it holds.
+    let differences = match lock.keying {
+        Keying::Shared => None,
+        Keying::PerPatch => Some(Guess::of_differences(lock, &stem(target)?)),
+    };
+    let seen = |plain: &Lot| -> Result<Vec<f32>, Error> {
+        let keyed = scramble.apply(&to_host(plain.prepared.clone())?).map_err(cleave_partition::Error::from)?;
+        Ok(differences.as_ref().map_or(keyed.clone(), |differences| differences.undo(lock, &keyed)))
+    };
+    let whole =
+        |found: Guess| differences.as_ref().map_or(found.clone(), |differences| differences.followed_by(&found));
+    let (one, values) = (as_one(lock), lock.image.values());
+    let own = to_host(sides.own.prepared.clone())?;
     if tries(Attack::KnownImages) {
-        let own = to_host(sides.own.prepared.clone())?;
-        let both = [own.clone(), scramble.apply(&own).map_err(cleave_partition::Error::from)?];
-        let most = match lock.keying {
-            Keying::Shared => KNOWN,
-            Keying::PerPatch => 2 * lock.block(),
-        };
+        let pairs = [own.clone(), seen(sides.own)?];
         let guess = |images: usize| {
-            let [plain, keyed] = both.each_ref().map(|all| Blocks::of(lock, &all[..images * lock.image.values()]));
-            Guess::from_known(lock, &plain, &keyed)
+            let [plain, keyed] = pairs.each_ref().map(|all| Blocks::of(&one, &all[..images * values]));
+            whole(Guess::from_known(&plain, &keyed))
         };
-        let kind = InversionKind::KnownImages;
-        let run = plain.guesses(kind, counts(sides.own.len().min(most)), guess, &keyed, &truth, observer)?;
+        let counts = counts(sides.own.len().min(KNOWN.max(2 * lock.block().div_ceil(lock.blocks()))));
+        let run = plain.guesses(InversionKind::KnownImages, counts, guess, &keyed, &truth, observer)?;
         inversions.push(run.inversion);
         findings.known = run.guesses;
     }
     if tries(Attack::KeyedImages) {
-        let others = Blocks::of(lock, &to_host(sides.own.prepared.clone())?);
-        let stream = scramble.apply(&to_host(sides.stream.prepared.clone())?).map_err(cleave_partition::Error::from)?;
-        let most = (settings.products / (3 * lock.block() * lock.image.values())).max(1);
+        let (nature, stream) = (Nature::of(&one, &Blocks::of(&one, &own)), seen(sides.stream)?);
+        let most = (settings.products / (3 * lock.block() * values)).max(1);
         let guess = |images: usize| {
-            let seen = Blocks::of(lock, &stream[..images * lock.image.values()]);
-            Guess::from_keyed(lock, &seen, &others, sides.seed)
+            whole(Guess::from_keyed(&one, &Blocks::of(&one, &stream[..images * values]), &nature, sides.seed))
         };
-        let kind = InversionKind::KeyedImages;
-        let run = plain.guesses(kind, counts(sides.stream.len().min(most)), guess, &keyed, &truth, observer)?;
+        let counts = counts(sides.stream.len().min(most));
+        let run = plain.guesses(InversionKind::KeyedImages, counts, guess, &keyed, &truth, observer)?;
         inversions.push(run.inversion);
         findings.keyed = run.guesses;
     }
@@ -130,8 +136,14 @@ pub(crate) fn attack(
     Ok(UnderKey { findings, inversions })
 }
 
-/// Known images that a shared key is tried with at most.
+/// Known images that are tried at most, or twice as many as a linear system would take.
 const KNOWN: usize = 8;
+
+/// Weights of the first layer of a locked network.
+fn stem(target: &Target) -> Result<Vec<f32>, Error> {
+    let missing = || cleave_nets::Error::Keys { missing: vec!["0.weight".to_owned()], unknown: vec![] };
+    Ok(target.back.tensors()?.remove("0.weight").ok_or_else(missing)?.values)
+}
 
 /// 1, 2, 5, 10, 20, 50 and so on, up to `most`, which ends the list.
 fn counts(most: usize) -> Vec<usize> {
@@ -231,7 +243,7 @@ impl Plain<'_> {
             kind,
             scores,
             settings: format!("the key guessed from {images} {}", words(kind)),
-            attacker_images: self.sides.own.len().max(images),
+            attacker_images: if kind == InversionKind::KnownImages { images } else { self.sides.own.len() },
             steps,
             seconds: began.elapsed().as_secs_f64(),
             seed: *seed,

@@ -23,7 +23,9 @@ pub struct Target {
     pub(crate) source: Option<SignalSource>,
     pub(crate) defences: Vec<Defence>,
     pub(crate) scale: PixelScale,
-    /// The client's secret, where images travel under a key. It is used to make what arrives, and by no attack.
+    /// The client's secret, where images travel under a key. It makes what arrives. The label probe learns from keyed
+    /// images with their labels, which a provider can only have from somebody who has the key; no other attack is
+    /// given anything that it made but what arrives and, in known images, pairs.
     pub(crate) scramble: Option<Arc<Scramble>>,
 }
 

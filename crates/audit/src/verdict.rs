@@ -158,7 +158,12 @@ fn model_evidence(findings: &CutFindings) -> Vec<String> {
     let CutFindings { front_parameters: front, all_parameters: all, .. } = findings;
     let share = 100.0 * *front as f64 / (*all).max(1) as f64;
     let mut evidence = vec![
-        format!("Clients get {front} of {all} parameters ({share:.1} %): the front half is given away, not protected."),
+        match front {
+            0 => "Clients get none of the network's parameters.".to_owned(),
+            _ => format!(
+                "Clients get {front} of {all} parameters ({share:.1} %): the front half is given away, not protected."
+            ),
+        },
         match &findings.extraction {
             Some(copy) => extraction_sentence(copy),
             None => "Model extraction was not tried; nothing follows from that.".to_owned(),

@@ -37,6 +37,9 @@ pub enum Failure {
         /// The file.
         path: PathBuf,
     },
+    /// A defence at a cut for a pair that has a key there.
+    #[error("--defend stands for a cut inside a network, and this pair is locked with a key before its first layer")]
+    DefendLocked,
     /// A folder that is to be filled, and is not empty.
     #[error("{} holds files already, and none of them is replaced", .path.display())]
     FolderInUse {
@@ -311,6 +314,7 @@ impl Failure {
             | Self::NoPassphrase
             | Self::OtherPassphrase
             | Self::LockedAlready { .. }
+            | Self::DefendLocked
             | Self::FolderInUse { .. } => 2,
             Self::Secrets(_) => 3,
             Self::Toml { .. }

@@ -23,6 +23,11 @@ pub struct PassphraseOption {
 }
 
 impl PassphraseOption {
+    /// A passphrase from another file, or from the same place where none is given.
+    pub fn or_file(&self, other: Option<&PathBuf>) -> Self {
+        Self { passphrase_file: other.or(self.passphrase_file.as_ref()).cloned() }
+    }
+
     /// Makes a new key and writes it, sealed or in the clear; an old file is never replaced.
     pub fn seal(&self, path: &Path, clear: bool) -> Result<Secret, Failure> {
         let secret = Secret::generate()?;
@@ -38,9 +43,10 @@ impl PassphraseOption {
 
     /// Reads a key, and asks for its passphrase where it is sealed.
     pub fn open(&self, path: &Path) -> Result<Secret, Failure> {
-        let sealed = Label::load(path)?.sealed.is_some();
+        // A file in the clear where the user named a passphrase is not the file that the user means: it is refused.
+        let wanted = Label::load(path)?.sealed.is_some() || self.passphrase_file.is_some();
         let ask = || self.read(&format!("passphrase of {}: ", path.display()), false);
-        let passphrase = sealed.then(ask).transpose()?;
+        let passphrase = wanted.then(ask).transpose()?;
         Ok(Secret::load(path, PURPOSE, passphrase.as_ref().map(|passphrase| passphrase.as_str()))?)
     }
 

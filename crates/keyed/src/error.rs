@@ -15,6 +15,11 @@ pub enum Error {
         /// What its first layer is instead.
         reason: String,
     },
+    /// From a key for each patch to one for all.
+    #[error(
+        "the network has a key for each patch, and the new one is to serve all; lock the plain network with it, or keep a key for each"
+    )]
+    PerPatchToShared,
     /// Values that do not come out even.
     #[error("images of {image} do not fall into blocks of {patch:?} pixels (rows, columns)")]
     Uneven {

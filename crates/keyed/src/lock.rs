@@ -31,7 +31,7 @@ impl Display for Keying {
 
 /// How a network is locked, without the secret: which key, what images, what blocks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Written")]
 pub struct Lock {
     /// The public name of the secret.
     pub key: KeyId,
@@ -41,6 +41,25 @@ pub struct Lock {
     pub patch: [usize; 2],
     /// One order for all blocks or one for each.
     pub keying: Keying,
+}
+
+/// A lock as a file has it, before it is known to make sense.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    key: KeyId,
+    image: Shape,
+    patch: [usize; 2],
+    keying: Keying,
+}
+
+impl TryFrom<Written> for Lock {
+    type Error = Error;
+
+    fn try_from(Written { key, image, patch, keying }: Written) -> Result<Self, Error> {
+        let lock = Self { key, image, patch, keying };
+        lock.check().map(|()| lock)
+    }
 }
 
 impl Lock {
@@ -123,19 +142,22 @@ impl Lock {
 
     /// What everybody who uses the lock must know.
     pub fn warning(&self) -> String {
-        let images = match self.keying {
-            Keying::Shared => "one image",
-            Keying::PerPatch => "a few images",
+        // As many blocks as a block has values, at the most; every patch of an image is one, whatever the keying.
+        let needed = match self.block().div_ceil(self.blocks()) {
+            1 => "one image".to_owned(),
+            images => format!("{images} images"),
         };
         format!(
-            "images are sent under a key that is the same linear map each time: whoever knows {images} in both forms can \
-             compute the key, and keyed images alone are enough to find most of it"
+            "images are sent under a key that is the same linear map each time: whoever holds the locked network and knows \
+             {needed} in both forms can compute the key, and keyed images alone can be enough to find it"
         )
     }
 
-    /// How many keys there are.
+    /// How many keys there are for whoever holds the locked network. Keys for each patch are no more than one: the
+    /// weights of two patches are the same columns in another order and with other signs, which shows how the keys
+    /// of the two differ.
     pub fn key_space(&self) -> KeySpace {
-        KeySpace::of(self.block(), self.tables())
+        KeySpace::of(self.block())
     }
 }
 
@@ -160,27 +182,26 @@ fn name(layer: &Layer) -> &'static str {
 /// Sizes of the key space as powers of two.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KeySpace {
-    /// Orders of the values: log₂(p_b!) for each table.
+    /// Orders of the values of a block: log₂(p_b!).
     pub orders: f64,
-    /// Choices of signs: log₂(p_b! / ((p_b/2)!)²) for each table.
+    /// Choices of signs: log₂(p_b! / ((p_b/2)!)²).
     pub signs: f64,
     /// Bits of the secret that both are expanded from: there are never more keys than this.
     pub secret: f64,
 }
 
 impl KeySpace {
-    /// Of blocks of `block` values with `tables` orders and choices of signs (iijima2023, Section 4.3).
+    /// Of blocks of `block` values (iijima2023, Section 4.3).
     ///
     /// The paper prints 2^543.8 for blocks of 4x4x3 values. Its own formula, 48! · 48!/(24!)², gives 2^247.8.
-    pub fn of(block: usize, tables: usize) -> Self {
+    pub fn of(block: usize) -> Self {
         let factorial = |n: usize| (2..=n).map(|i| (i as f64).log2()).sum::<f64>();
         let orders = factorial(block);
         let signs = orders - factorial(block / 2) - factorial(block - block / 2);
-        let tables = tables as f64;
-        Self { orders: orders * tables, signs: signs * tables, secret: 256.0 }
+        Self { orders, signs, secret: 256.0 }
     }
 
-    /// The smaller of what the tables have and what the secret has, in bits.
+    /// The smaller of what order and signs have and what the secret has, in bits.
     pub fn bits(&self) -> f64 {
         (self.orders + self.signs).min(self.secret)
     }
@@ -192,11 +213,11 @@ mod tests {
 
     #[test]
     fn the_key_space_is_what_the_papers_formula_gives() {
-        let space = KeySpace::of(48, 1);
+        let space = KeySpace::of(48);
         assert!((space.orders - 202.9).abs() < 0.05, "{}", space.orders);
         assert!((space.signs - 44.9).abs() < 0.05, "{}", space.signs);
         assert!((space.bits() - 247.8).abs() < 0.05, "{}", space.bits());
-        assert_eq!(KeySpace::of(48, 64).bits(), 256.0);
-        assert_eq!(KeySpace::of(1, 1).bits(), 0.0);
+        assert_eq!(KeySpace::of(192).bits(), 256.0);
+        assert_eq!(KeySpace::of(1).bits(), 0.0);
     }
 }

@@ -27,6 +27,10 @@ pub fn lock(
         return Err(Error::OtherImage { expected: lock.image, got });
     }
     preparation.validate()?;
+    if matches!(network.architecture().layers.first(), Some(Layer::LocalConv2d { .. })) {
+        let reason = "its first layer has weights of its own at each patch, as one has that is locked already";
+        return Err(Error::NotLockable { reason: reason.to_owned() });
+    }
     let network = network.folded()?;
     let plain = preparation.clone().normalised(vec![0.5; lock.image.channels], vec![0.5; lock.image.channels]);
     let locked = with_stem(&network, lock, |stem| {
@@ -38,15 +42,16 @@ pub fn lock(
 
 /// Moves a locked network from one key to another, without the plain network in between.
 ///
+/// It is of no use against whoever kept the network under the old key: both have the same weights in other places, which
+/// shows how the two keys differ.
+///
 /// # Errors
-/// [`Error::OtherImage`] when network and keys are of different shapes; [`Error::NotLockable`] when a key for each patch
-/// is to become one for all, which a network that was locked with one cannot show; [`Error::Network`].
+/// [`Error::OtherImage`] when network and keys are of different shapes; [`Error::PerPatchToShared`]; [`Error::Network`].
 pub fn rekey(network: &Network, old: &Scramble, new: &Scramble) -> Result<Network, Error> {
     check_shapes(network.architecture(), old.lock())?;
     check_shapes(network.architecture(), new.lock())?;
     if (old.lock().keying, new.lock().keying) == (Keying::PerPatch, Keying::Shared) {
-        let reason = "it has a key for each patch, which cannot become one key for all; lock the plain network anew";
-        return Err(Error::NotLockable { reason: reason.to_owned() });
+        return Err(Error::PerPatchToShared);
     }
     let each = old.tables().iter().cycle().zip(new.tables());
     let changes: Vec<_> = each.map(|(old, new)| old.then_instead(new)).collect();
@@ -111,11 +116,10 @@ impl Stem {
     fn take_in(&mut self, preparation: &Preparation, lock: &Lock) {
         let plane = lock.patch[0] * lock.patch[1];
         let of = |values: &[f32], at: usize| f64::from(values[at % self.block / plane]);
-        let (positions, filters) = (self.weight.len() / (self.bias.len() * self.block), self.bias.len());
-        let mut shifts = vec![0.0; filters];
+        let mut shifts = vec![0.0; self.bias.len()];
         for (at, weight) in self.weight.iter_mut().enumerate() {
             let (mean, twice) = (of(&preparation.mean, at), 2.0 * of(&preparation.std, at));
-            shifts[at / self.block % filters] += f64::from(*weight) * (1.0 - 2.0 * mean) / twice / positions as f64;
+            shifts[at / self.block] += f64::from(*weight) * (1.0 - 2.0 * mean) / twice;
             *weight = (f64::from(*weight) / twice) as f32;
         }
         self.bias.iter_mut().zip(shifts).for_each(|(bias, shift)| *bias = (f64::from(*bias) + shift) as f32);

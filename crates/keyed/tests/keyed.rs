@@ -135,7 +135,7 @@ proptest! {
         let keyed = each.apply(&setting.prepared(&preparation)).unwrap();
         let got = moved.infer(keyed, None, setting.images.len()).unwrap();
         prop_assert!(largest_difference(&setting.plain_answers(), &got) <= 1e-4);
-        let refused = matches!(rekey(&moved, &each, &shared), Err(Error::NotLockable { .. }));
+        let refused = matches!(rekey(&moved, &each, &shared), Err(Error::PerPatchToShared));
         prop_assert!(refused);
     }
 
@@ -225,6 +225,30 @@ fn what_cannot_be_locked_is_named() {
     assert!(refused(Layer::Flatten).contains("a flatten"));
     let uneven = conv(Window::square(3, 3, 0), 1); // 8 pixels hold two windows, and two pixels are in neither
     assert!(refused(uneven).contains("do not fall into blocks of [3, 3]"));
+}
+
+#[test]
+fn a_lock_that_makes_no_sense_cannot_be_read() {
+    let lock = Lock::of(mixer(8).architecture(), secret(1).id(), Keying::Shared).unwrap();
+    let mut written = serde_json::to_value(&lock).unwrap();
+    assert_eq!(serde_json::from_value::<Lock>(written.clone()).unwrap(), lock);
+    for patch in [[0, 4], [4, 0], [3, 4], [4, usize::MAX], [usize::MAX / 2, 2]] {
+        written["patch"] = serde_json::json!(patch);
+        assert!(serde_json::from_value::<Lock>(written.clone()).is_err(), "{patch:?}");
+    }
+    written["patch"] = serde_json::json!([4, 4]);
+    for height in [0, usize::MAX - 3] {
+        written["image"]["height"] = serde_json::json!(height);
+        assert!(serde_json::from_value::<Lock>(written.clone()).is_err(), "{height}");
+    }
+}
+
+#[test]
+fn a_locked_network_is_not_locked_again_by_mistake() {
+    let network = mixer(8);
+    let key = scramble(&network, Keying::PerPatch, 1);
+    let (locked, preparation) = lock(&network, &Preparation::new(8, 8, 3), &key).unwrap();
+    assert!(matches!(lock(&locked, &preparation, &key), Err(Error::NotLockable { .. })));
 }
 
 #[test]

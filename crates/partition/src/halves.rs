@@ -1,12 +1,13 @@
 //! The two halves at work.
 
-use crate::release::{hash_tensors, load_half};
+use crate::release::{hash_lock, hash_tensors, load_half};
 use crate::{BackManifest, Cut, Error, FrontManifest, Terms, apply_defences};
-use cleave_keyed::Scramble;
-use cleave_nets::{Device, Network, Role, Shape, check_manifest};
+use cleave_keyed::{Keying, Lock, Scramble};
+use cleave_nets::{Architecture, Device, HostTensor, Layer, Network, Role, Shape, check_manifest};
 use cleave_retrain::{SignalSource, unmask_scores};
 use cleave_secrets::Secret;
 use rand::Rng;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -80,6 +81,10 @@ impl FrontHalf {
         let outputs = manifest.terms.outputs;
         check_manifest(path, &manifest.architecture, &manifest.preparation, &manifest.classes, outputs)?;
         check_terms(path, &manifest.terms, manifest.architecture.output()?, outputs)?;
+        if manifest.terms.lock.is_some() && !manifest.architecture.layers.is_empty() {
+            let reason = "images are sent under a key, and layers stand before it".to_owned();
+            return Err(Error::Contradiction { path: path.to_owned(), reason });
+        }
         let network = Network::from_tensors(manifest.architecture.clone(), contents.tensors, device)?;
         let source = match (manifest.architecture.join(), network.signal_shape()) {
             (Some((_, spec)), Some(shape)) => {
@@ -192,6 +197,9 @@ impl BackHalf {
     pub fn load(path: &Path, device: &Device) -> Result<Self, Error> {
         let (manifest, contents) = load_half::<BackManifest>(path, Role::Back)?;
         check_terms(path, &manifest.terms, manifest.architecture.input, manifest.architecture.output()?.values())?;
+        if let Some(lock) = &manifest.terms.lock {
+            check_locked(path, lock, &manifest.terms.front_hash, &manifest.architecture, &contents.tensors)?;
+        }
         if manifest.architecture.join().is_some() {
             let reason = "the signal joins behind the cut".to_owned();
             return Err(Error::Contradiction { path: path.to_owned(), reason });
@@ -227,14 +235,39 @@ impl BackHalf {
     }
 }
 
+/// Whether a locked network is the one that its terms speak of, and begins as its lock says.
+fn check_locked(
+    path: &Path,
+    lock: &Lock,
+    stated: &str,
+    architecture: &Architecture,
+    tensors: &BTreeMap<String, HostTensor>,
+) -> Result<(), Error> {
+    let contradiction = |reason: String| Err(Error::Contradiction { path: path.to_owned(), reason });
+    let local = matches!(architecture.layers.first(), Some(Layer::LocalConv2d { .. }));
+    match Lock::of(architecture, lock.key, lock.keying) {
+        Ok(own) if own == *lock && local == (lock.keying == Keying::PerPatch) => {}
+        Ok(own) => return contradiction(format!("its lock is {lock}, and its first layer fits {own}")),
+        Err(error) => return contradiction(error.to_string()),
+    }
+    let hash = hash_lock(lock, &hash_tensors(tensors))?;
+    if hash != stated {
+        return contradiction(format!("it states the hash {stated} of its lock and weights, which is {hash}"));
+    }
+    Ok(())
+}
+
 /// Compares what both halves state with one half's own shapes.
 fn check_terms(path: &Path, terms: &Terms, at_cut: Shape, outputs: usize) -> Result<(), Error> {
     let contradiction = |reason: String| Err(Error::Contradiction { path: path.to_owned(), reason });
     if terms.pair_hash().is_none() {
         return contradiction(format!("its pair hash {:?} is not 64 hexadecimal digits", terms.pair));
     }
+    if terms.lock.is_some() != (terms.cut == Cut::NOTHING) {
+        return contradiction(format!("it has {} key at cut {}", terms.lock.as_ref().map_or("no", |_| "a"), terms.cut));
+    }
     if let Some(lock) = &terms.lock
-        && (lock.check().is_err() || lock.image != terms.smashed || terms.cut != Cut::NOTHING)
+        && (lock.image != terms.smashed || !terms.defences.is_empty())
     {
         return contradiction(format!(
             "its key is for {}, and {} is sent at cut {}",

@@ -368,7 +368,7 @@ pub(crate) fn hash_tensors(tensors: &BTreeMap<String, HostTensor>) -> String {
 }
 
 /// What an audit knows a locked pair by: its lock and the network behind it. Its front half has no weights.
-fn hash_lock(lock: &Lock, back_hash: &str) -> Result<String, Error> {
+pub(crate) fn hash_lock(lock: &Lock, back_hash: &str) -> Result<String, Error> {
     let mut hash = Sha256::new();
     hash.update(serde_json::to_vec(lock).map_err(cleave_nets::Error::from)?);
     hash.update(back_hash);

@@ -59,13 +59,18 @@ impl Blocks {
         sums
     }
 
-    /// Mean over the values of a block with the given signs, of every block at `places`, in ascending order.
-    pub(crate) fn brightness(&self, places: &[usize], signs: &[f64]) -> Vec<f64> {
+    /// Mean over the values of a block with the given signs, of every block, in ascending order.
+    pub(crate) fn brightness(&self, signs: &[f64]) -> Vec<f64> {
         let mean = |block: &[f32]| block.iter().zip(signs).map(|(&value, sign)| f64::from(value) * sign).sum::<f64>();
-        let all = (0..self.images).flat_map(|image| places.iter().map(move |&place| (image, place)));
-        let mut means: Vec<_> = all.map(|(image, place)| mean(self.block(image, place)) / self.side as f64).collect();
+        let mut means: Vec<_> =
+            self.values.chunks_exact(self.side).map(|block| mean(block) / self.side as f64).collect();
         means.sort_by(f64::total_cmp);
         means
+    }
+
+    /// All blocks of all images, one after the other: `[images * blocks, value]`.
+    pub(crate) fn by_value(&self) -> &[f32] {
+        &self.values
     }
 }
 

@@ -1,4 +1,4 @@
-//! Keys guessed from images.
+//! Keys guessed from images, and from the locked network.
 
 use super::blocks::{Blocks, Neighbours, common_signs, is_nearer, symmetries};
 use super::matching::{Matching, Square, greedy};
@@ -11,9 +11,50 @@ const RESTARTS: usize = 6;
 
 /// For each order and choice of signs, and each value of a keyed block: where it is thought to come from, and whether
 /// negated.
+#[derive(Clone)]
 pub(crate) struct Guess(Vec<Vec<(usize, bool)>>);
 
+/// What blocks of natural images have in common.
+pub(crate) struct Nature {
+    covariances: [Square; 3],
+    means: Vec<f64>,
+    brightness: Vec<f64>,
+}
+
+impl Nature {
+    /// Of images that are not under a key.
+    pub(crate) fn of(lock: &Lock, images: &Blocks) -> Self {
+        let Neighbours { same, right, below } = Neighbours::of(lock);
+        Self {
+            covariances: [&same, &right, &below].map(|pairs| images.covariance(pairs)),
+            means: images.means(0..lock.blocks()),
+            brightness: images.brightness(&vec![1.0; lock.block()]),
+        }
+    }
+}
+
 impl Guess {
+    /// How the keys of all patches differ from that of the first, from the weights of a network that is locked with a
+    /// key for each patch, `[blocks, filters, block]`.
+    ///
+    /// The weights of two patches are the same columns in another order and with other signs. So no image is needed:
+    /// each column of a patch is that one of the first which it equals, or is the negative of.
+    pub(crate) fn of_differences(lock: &Lock, weights: &[f32]) -> Self {
+        let (side, blocks) = (lock.block(), lock.blocks());
+        let each = weights.len() / blocks.max(1);
+        let of = |block: usize| &weights[block * each..][..each];
+        Self((0..blocks).map(|block| matched_columns(side, of(0), of(block))).collect())
+    }
+
+    /// From what this one makes of keyed images, to what `next`, with one table, makes of that.
+    pub(crate) fn followed_by(&self, next: &Self) -> Self {
+        let then = |&(at, negated): &(usize, bool)| {
+            let (from, again) = next.0[0][at];
+            (from, negated ^ again)
+        };
+        Self(self.0.iter().map(|table| table.iter().map(then).collect()).collect())
+    }
+
     /// Images without the key, if the guess is right.
     pub(crate) fn undo(&self, lock: &Lock, keyed: &[f32]) -> Vec<f32> {
         let mut plain = vec![0.0; keyed.len()];
@@ -35,48 +76,50 @@ impl Guess {
         pairs().filter(|(guess, truth)| guess == truth).count() as f64 / pairs().count().max(1) as f64
     }
 
-    /// From images that are known in both forms: each value is the one that it equals, or is the negative of, in all
-    /// of them.
-    pub(crate) fn from_known(lock: &Lock, plain: &Blocks, keyed: &Blocks) -> Self {
-        Self((0..lock.tables()).map(|table| known_table(&places(lock, table), plain, keyed)).collect())
+    /// One order and signs for all blocks, from images that are known in both forms: each value is the one that it
+    /// equals, or is the negative of, in all of them.
+    pub(crate) fn from_known(plain: &Blocks, keyed: &Blocks) -> Self {
+        Self(vec![matched_columns(plain.side, plain.by_value(), keyed.by_value())])
     }
 
-    /// From keyed images alone, and other images to learn from what natural images are like.
+    /// One order and signs for all blocks, from keyed images alone.
     ///
     /// Neighbouring pixels are nearly alike. So the signs are those that make the values of a block vary together, and
-    /// the order is the one whose covariances within a block, and with the blocks to the right and below, are those of
-    /// the other images.
-    pub(crate) fn from_keyed(lock: &Lock, keyed: &Blocks, others: &Blocks, seed: u64) -> Self {
-        match lock.keying {
-            Keying::Shared => Self(vec![shared_table(lock, keyed, others, seed)]),
-            Keying::PerPatch => Self(own_tables(lock, keyed, others, seed)),
-        }
+    /// the order is the one whose covariances within a block, and with the blocks to the right and below, and whose
+    /// means are those of other images.
+    pub(crate) fn from_keyed(lock: &Lock, keyed: &Blocks, nature: &Nature, seed: u64) -> Self {
+        let Neighbours { same, right, below } = Neighbours::of(lock);
+        let within = keyed.covariance(&same);
+        let signs = signs_of(keyed, &within, &nature.brightness);
+        let seen = [within, keyed.covariance(&right), keyed.covariance(&below)].map(|seen| signed(&seen, &signs));
+        let pairs = nature.covariances.iter().cloned().zip(seen).map(|(known, seen)| [known, seen]).collect();
+        let single = mean_gaps(&nature.means, &keyed.means(0..lock.blocks()), &signs);
+        let (relabelled, restarts) = match lock.block() <= MANY_STARTS {
+            true => (symmetries(lock), RESTARTS),
+            false => (Vec::new(), 0),
+        };
+        let matched = Matching { pairs, single }.best(&relabelled, restarts, seed);
+        Self(vec![table(&matched, |at, _| signs[at] < 0.0)])
     }
 }
 
-/// The blocks that share a table.
-fn places(lock: &Lock, table: usize) -> Vec<usize> {
-    match lock.keying {
-        Keying::Shared => (0..lock.blocks()).collect(),
-        Keying::PerPatch => vec![table],
-    }
+/// The lock as it looks once the keys of all patches are brought to that of the first.
+pub(crate) fn as_one(lock: &Lock) -> Lock {
+    Lock { keying: Keying::Shared, ..lock.clone() }
 }
 
-fn known_table(places: &[usize], plain: &Blocks, keyed: &Blocks) -> Vec<(usize, bool)> {
-    let side = plain.side;
+/// For each of `seen`'s columns, of `side` values a row, the column of `known` that it equals or is the negative of.
+fn matched_columns(side: usize, known: &[f32], seen: &[f32]) -> Vec<(usize, bool)> {
     let (mut products, mut squares) = (Square::zero(side), [vec![0.0; side], vec![0.0; side]]);
-    for image in 0..plain.images {
-        for &place in places {
-            let (x, y) = (plain.block(image, place), keyed.block(image, place));
-            for (from, &x) in x.iter().enumerate() {
-                let row = &mut products.values[from * side..][..side];
-                row.iter_mut().zip(y).for_each(|(sum, &y)| *sum += f64::from(x) * f64::from(y));
-                squares[0][from] += f64::from(x).powi(2);
-            }
-            y.iter().zip(&mut squares[1]).for_each(|(&y, sum)| *sum += f64::from(y).powi(2));
+    for (x, y) in known.chunks_exact(side).zip(seen.chunks_exact(side)) {
+        for (from, &x) in x.iter().enumerate() {
+            let row = &mut products.values[from * side..][..side];
+            row.iter_mut().zip(y).for_each(|(sum, &y)| *sum += f64::from(x) * f64::from(y));
+            squares[0][from] += f64::from(x).powi(2);
         }
+        y.iter().zip(&mut squares[1]).for_each(|(&y, sum)| *sum += f64::from(y).powi(2));
     }
-    // The squared distance of one value from the other, or from its negative, over all blocks.
+    // The squared distance of one column from the other, or from its negative.
     let distance = |from: usize, at: usize| squares[0][from] + squares[1][at] - 2.0 * products.at(from, at).abs();
     let all = (0..side).flat_map(|from| (0..side).map(move |at| (from, at)));
     let matched = greedy(side, all.map(|(from, at)| (distance(from, at), from, at)).collect());
@@ -92,100 +135,35 @@ fn table(matched: &[usize], negated: impl Fn(usize, usize) -> bool) -> Vec<(usiz
     table
 }
 
-fn signed(covariance: &Square, rows: &[f64], columns: &[f64]) -> Square {
+fn signed(covariance: &Square, signs: &[f64]) -> Square {
     let side = covariance.side;
-    let value = |at: usize| covariance.values[at] * rows[at / side] * columns[at % side];
+    let value = |at: usize| covariance.values[at] * signs[at / side] * signs[at % side];
     Square { side, values: (0..side * side).map(value).collect() }
 }
 
-/// The common signs of blocks at `places`, up or down as brightness goes in other images.
-fn signs_at(places: &[usize], keyed: &Blocks, covariance: &Square, others: &[f64]) -> Vec<f64> {
+/// The common signs of a block's values, up or down as brightness goes in other images.
+fn signs_of(keyed: &Blocks, covariance: &Square, others: &[f64]) -> Vec<f64> {
     let signs = common_signs(covariance);
-    let brightness = keyed.brightness(places, &signs);
+    let brightness = keyed.brightness(&signs);
     let turned: Vec<f64> = brightness.iter().rev().map(|value| -value).collect();
     let up = is_nearer(&brightness, &turned, others);
     signs.into_iter().map(|sign| if up { sign } else { -sign }).collect()
 }
 
-fn shared_table(lock: &Lock, keyed: &Blocks, others: &Blocks, seed: u64) -> Vec<(usize, bool)> {
-    let Neighbours { same, right, below } = Neighbours::of(lock);
-    let all: Vec<_> = (0..lock.blocks()).collect();
-    let within = keyed.covariance(&same);
-    let bright = others.brightness(&all, &vec![1.0; lock.block()]);
-    let signs = signs_at(&all, keyed, &within, &bright);
-    let known = [&same, &right, &below].map(|pairs| others.covariance(pairs));
-    let seen = [within, keyed.covariance(&right), keyed.covariance(&below)].map(|seen| signed(&seen, &signs, &signs));
-    let pairs = known.into_iter().zip(seen).map(|(known, seen)| [known, seen]).collect();
-    let single = mean_gaps(others, &all, keyed, &all, &signs);
-    let matching = Matching { pairs, single };
-    let (relabelled, restarts) = starts(lock);
-    table(&matching.best(&relabelled, restarts, seed), |at, _| signs[at] < 0.0)
-}
-
 /// How far the mean of each value of a keyed block is from that of each value of other images' blocks, squared, and as
 /// often as a covariance counts it: what tells the channels apart.
-fn mean_gaps(others: &Blocks, all: &[usize], keyed: &Blocks, places: &[usize], signs: &[f64]) -> Square {
-    let (known, seen) = (others.means(all.iter().copied()), keyed.means(places.iter().copied()));
+fn mean_gaps(known: &[f64], seen: &[f64], signs: &[f64]) -> Square {
     let side = known.len();
     let gap = |at: usize| side as f64 * (known[at / side] - seen[at % side] * signs[at % side]).powi(2);
     Square { side, values: (0..side * side).map(gap).collect() }
 }
 
-fn starts(lock: &Lock) -> (Vec<Vec<usize>>, usize) {
-    let many = lock.block() <= MANY_STARTS;
-    (symmetries(lock), if many { RESTARTS } else { 0 })
-}
-
-/// One table for each place, row by row: what is known of the neighbours above and to the left helps with each.
-fn own_tables(lock: &Lock, keyed: &Blocks, others: &Blocks, seed: u64) -> Vec<Vec<(usize, bool)>> {
-    let (side, across) = (lock.block(), lock.grid()[1]);
-    let Neighbours { same, right, below } = Neighbours::of(lock);
-    let [known, known_right, known_below] = [&same, &right, &below].map(|pairs| others.covariance(pairs));
-    let all: Vec<_> = (0..lock.blocks()).collect();
-    let bright = others.brightness(&all, &vec![1.0; side]);
-    let (symmetries, restarts) = starts(lock);
-    let mut found: Vec<(Vec<usize>, Vec<f64>)> = Vec::new(); // matched places and signs, block by block
-    for place in 0..lock.blocks() {
-        let within = keyed.covariance(&[(place, place)]);
-        let mut signs = signs_at(&[place], keyed, &within, &bright);
-        let left = (place % across > 0).then(|| (place - 1, &known_right));
-        let above = (place >= across).then(|| (place - across, &known_below));
-        let neighbours: Vec<_> = left
-            .into_iter()
-            .chain(above)
-            .map(|(at, known)| (&found[at], keyed.covariance(&[(at, place)]), known))
-            .collect();
-        let together = |(own, seen, _): &(&(Vec<usize>, Vec<f64>), Square, &Square)| {
-            signed(seen, &own.1, &signs).values.iter().sum::<f64>()
-        };
-        if neighbours.iter().map(together).sum::<f64>() < 0.0 {
-            signs.iter_mut().for_each(|sign| *sign = -*sign); // neighbours are bright together
-        }
-        let mut single = mean_gaps(others, &all, keyed, &[place], &signs);
-        for (own, seen, known) in &neighbours {
-            let seen = signed(seen, &own.1, &signs);
-            for (from, at) in (0..side).flat_map(|from| (0..side).map(move |at| (from, at))) {
-                let gaps = own
-                    .0
-                    .iter()
-                    .enumerate()
-                    .map(|(other, &place)| (known.at(other, from) - seen.at(place, at)).powi(2));
-                single.values[from * side + at] += gaps.sum::<f64>();
-            }
-        }
-        let alone = neighbours.is_empty();
-        let matching = Matching { pairs: vec![[known.clone(), signed(&within, &signs, &signs)]], single };
-        let matched = if alone { matching.best(&symmetries, restarts, seed) } else { matching.best(&[], 1, seed) };
-        found.push((matched, signs));
-    }
-    found.iter().map(|(matched, signs)| table(matched, |at, _| signs[at] < 0.0)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cleave_data::Preparation;
     use cleave_keyed::Scramble;
-    use cleave_nets::Shape;
+    use cleave_nets::{ConvMixer, Network, Shape};
     use cleave_secrets::Secret;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
@@ -212,38 +190,53 @@ mod tests {
         Scramble::new(&secret, &Lock { key: secret.id(), image: IMAGE, patch: [4, 4], keying }).unwrap()
     }
 
-    fn found(scramble: &Scramble, plain: &[f32], others: &[f32]) -> f64 {
+    fn found(plain: &[f32], others: &[f32]) -> f64 {
+        let scramble = scramble(Keying::Shared);
         let lock = scramble.lock();
         let keyed = Blocks::of(lock, &scramble.apply(plain).unwrap());
-        let guess = Guess::from_keyed(lock, &keyed, &Blocks::of(lock, others), 1);
+        let guess = Guess::from_keyed(lock, &keyed, &Nature::of(lock, &Blocks::of(lock, others)), 1);
         guess.right(&scramble.tables_in_the_clear())
     }
 
     #[test]
     fn keyed_images_alone_give_a_shared_key_away() {
-        let right = found(&scramble(Keying::Shared), &images(200, true, 1), &images(400, true, 2));
+        let right = found(&images(200, true, 1), &images(400, true, 2));
         assert!(right > 0.9, "{right}");
     }
 
     #[test]
     fn images_without_anything_in_common_give_nothing_away() {
-        let right = found(&scramble(Keying::Shared), &images(200, false, 1), &images(400, false, 2));
+        let right = found(&images(200, false, 1), &images(400, false, 2));
         assert!(right < 0.3, "{right}"); // a sixteenth by luck, and half of those signs
-        let right = found(&scramble(Keying::Shared), &images(200, false, 1), &images(400, true, 2));
+        let right = found(&images(200, false, 1), &images(400, true, 2));
         assert!(right < 0.3, "{right}");
     }
 
     #[test]
-    fn known_images_give_both_kinds_of_keys_away_and_other_images_none() {
-        for (keying, few) in [(Keying::Shared, 1), (Keying::PerPatch, 40)] {
-            let scramble = scramble(keying);
-            let (lock, truth, plain) = (scramble.lock(), scramble.tables_in_the_clear(), images(few, false, 3));
-            let keyed = scramble.apply(&plain).unwrap();
-            let guess = Guess::from_known(lock, &Blocks::of(lock, &plain), &Blocks::of(lock, &keyed));
-            assert_eq!(guess.right(&truth), 1.0, "{keying:?}");
-            assert_eq!(guess.undo(lock, &keyed), plain);
-            let other = Guess::from_known(lock, &Blocks::of(lock, &images(few, false, 4)), &Blocks::of(lock, &keyed));
-            assert!(other.right(&truth) < 0.3, "{keying:?}: pairs that do not belong together");
-        }
+    fn a_known_image_gives_the_key_away_and_another_image_does_not() {
+        let scramble = scramble(Keying::Shared);
+        let (lock, truth, plain) = (scramble.lock(), scramble.tables_in_the_clear(), images(1, false, 3));
+        let keyed = scramble.apply(&plain).unwrap();
+        let guess = Guess::from_known(&Blocks::of(lock, &plain), &Blocks::of(lock, &keyed));
+        assert_eq!(guess.right(&truth), 1.0);
+        assert_eq!(guess.undo(lock, &keyed), plain);
+        let other = Guess::from_known(&Blocks::of(lock, &images(1, false, 4)), &Blocks::of(lock, &keyed));
+        assert!(other.right(&truth) < 0.3, "pairs that do not belong together");
+    }
+
+    #[test]
+    fn the_weights_of_a_key_for_each_patch_show_all_keys_but_one() {
+        let mixer = ConvMixer { size: 16, channels: 1, classes: 2, width: 8, depth: 1, kernel: 3, patch: 4 };
+        let network = Network::random(mixer.architecture().unwrap(), 3, &cleave_nets::device("flex").unwrap()).unwrap();
+        let scramble = scramble(Keying::PerPatch);
+        let locked = cleave_keyed::lock(&network, &Preparation::new(16, 16, 1), &scramble).unwrap().0;
+        let (lock, truth) = (scramble.lock(), scramble.tables_in_the_clear());
+        let differences = Guess::of_differences(lock, &locked.tensors().unwrap()["0.weight"].values);
+        let first = Guess(vec![truth[0].clone()]);
+        assert_eq!(differences.followed_by(&first).right(&truth), 1.0, "with the first key comes every other");
+        let plain = images(2, true, 5);
+        let brought = Blocks::of(&as_one(lock), &differences.undo(lock, &scramble.apply(&plain).unwrap()));
+        let guess = Guess::from_known(&Blocks::of(lock, &plain), &brought);
+        assert_eq!(differences.followed_by(&guess).right(&truth), 1.0, "and that from known images");
     }
 }

@@ -84,12 +84,12 @@ impl Matching {
             let before = cost;
             for a in 0..p.len() {
                 let best = (a + 1..p.len()).map(|b| (self.change(&p, a, b), b)).min_by(|x, y| x.0.total_cmp(&y.0));
-                if let Some((change, b)) = best.filter(|(change, _)| *change < -GAIN * before) {
+                if let Some((change, b)) = best.filter(|(change, _)| *change < -GAIN * before.abs()) {
                     p.swap(a, b);
                     cost += change;
                 }
             }
-            if cost >= before * (1.0 - GAIN) {
+            if before - cost <= GAIN * before.abs() {
                 return (p, cost);
             }
         }
@@ -198,6 +198,7 @@ mod tests {
             let matching = Matching { pairs, single: Square::zero(20) };
             assert!(matching.cost(&p) < 1e-12);
             assert_eq!(matching.best(&[], 0, seed), p);
+            assert_eq!(matching.best(&[], 3, seed), p, "starts at the optimum itself end too");
         }
     }
 

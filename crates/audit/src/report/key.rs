@@ -35,10 +35,14 @@ fn said(key: &KeyFindings) -> String {
     let space = key.key_space;
     let tables = match key.lock.keying {
         Keying::Shared => "One order and one choice of signs serve all patches".to_owned(),
-        Keying::PerPatch => format!("Each of {} patches has an order and signs of its own", count(key.lock.blocks())),
+        Keying::PerPatch => format!(
+            "Each of {} patches has an order and signs of its own, and the weights of the locked network show how they \
+             differ from those of the first, which leaves as many keys as one patch has",
+            count(key.lock.blocks())
+        ),
     };
     format!(
-        "{tables}: 2<sup>{}</sup> keys. That is what trying keys would take. None of the attacks below tries keys.",
+        "{tables}: 2<sup>{}</sup> keys. That is what trying all keys would take; the attacks in this table try none.",
         fixed(space.bits(), 1)
     )
 }

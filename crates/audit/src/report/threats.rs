@@ -52,11 +52,18 @@ pub(super) fn section(view: &View) -> String {
         true => ["the locked network and not its key", "keyed image that arrives"],
         false => ["the front half’s weights", "smashed tensor that crosses the cut"],
     };
+    let given = match locked {
+        true => {
+            "<li>for the label probe alone is given keyed images with their labels, and for known images alone the two \
+            forms of some, which somebody with the key has to let out;</li>\n"
+        }
+        false => "",
+    };
     let known = format!(
         "<div class=\"pair\">\n<div>\n<h3>The attacker that was measured</h3>\n<ul>\n\
          <li>is the provider: whoever runs the back half and answers the client;</li>\n\
          <li>knows {knows}, and what the training images look like: it has {} of its own ({});</li>\n\
-         <li>sees every {sees}, and every reply that goes back;</li>\n\
+         <li>sees every {sees}, and every reply that goes back;</li>\n{given}\
          <li>keeps all of it, and computes on it at leisure; each attack below had the images, steps and time that \
          stand in its row;</li>\n\
          <li>follows the protocol: the front half in use is the one measured here, and the answers are honest.</li>\n\

@@ -38,8 +38,8 @@ pub struct AuditCommand {
     /// The back half of that pair
     #[arg(long, requires = "front")]
     back: Option<PathBuf>,
-    /// The secret key of a locked pair, which whoever measures it has to have and no attack is given
-    #[arg(long)]
+    /// The secret key of a locked pair: it makes what arrives, and says how much of it an attack found
+    #[arg(long, requires = "front")]
     key: Option<PathBuf>,
     #[command(flatten)]
     passphrase: PassphraseOption,
@@ -194,6 +194,9 @@ impl AuditCommand {
         let kept = settings.descent.tuning_images;
         let Loaders { attacker, tuning, private, sources } = self.loaders(&data, &model.card.preparation, kept)?;
         let (examiner, judge_name) = self.examiner(&model, locked.as_ref(), &device)?;
+        if locked.is_some() && !self.defend.is_empty() {
+            return Err(Failure::DefendLocked);
+        }
         let candidates = match &locked {
             Some(locked) => vec![locked.candidate(&model, &name)?],
             None => self.candidates(&model, &name, &cuts, &defences)?,

@@ -42,7 +42,7 @@ struct New {
     #[arg(long)]
     out: PathBuf,
     /// Write it in the clear: whoever can read the file has the key
-    #[arg(long)]
+    #[arg(long, conflicts_with = "passphrase_file")]
     clear: bool,
     #[command(flatten)]
     passphrase: PassphraseOption,
@@ -114,6 +114,9 @@ struct Rotate {
     force: bool,
     #[command(flatten)]
     passphrase: PassphraseOption,
+    /// File whose first line is the passphrase of the key under --to, where it is another
+    #[arg(long, value_name = "FILE")]
+    to_passphrase_file: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceOption,
 }
@@ -124,11 +127,14 @@ impl Rotate {
         let (front, back) = (FrontHalf::load(&self.front, &device)?, BackHalf::load(&self.back, &device)?);
         let lock = front.manifest().terms.lock.as_ref().ok_or(cleave_partition::Error::NotLocked)?;
         let old = Scramble::new(&self.passphrase.open(&self.from)?, lock)?;
-        let secret = self.passphrase.open(&self.to)?;
+        let secret = self.passphrase.or_file(self.to_passphrase_file.as_ref()).open(&self.to)?;
         let keying = if self.per_patch { Keying::PerPatch } else { lock.keying };
         let new = Scramble::new(&secret, &Lock { key: secret.id(), keying, ..lock.clone() })?;
         let release = rekey_pair(&front, &back, &old, &new)?;
         release.write(&self.out_front, &self.out_back, self.force)?;
+        eprintln!(
+            "note: whoever kept the old back half can tell how the two keys differ, and so has both if it has one"
+        );
         output.result(&gate::Locked::new(&self.out_front, &self.out_back, &release))
     }
 }

@@ -17,14 +17,15 @@ defended() {
         --learning-rate 0.005 "$@"
 }
 
-# attacked NAME CUT ATTACKS ARGUMENTS: NAME is that of a network, with or without -at-CUT or -more
+# attacked NAME CUT ATTACKS ARGUMENTS: NAME is that of a network, with or without -at-CUT, -more or -bounded
 attacked() {
     network=$1
     cut=$2
     attacks=$3
     shift 3
     model=${network%-at-*}
-    audit "$network" "${model%-more}" --data "$cats" --base "$out/base.safetensors" --cuts "$cut" --attacks "$attacks" "$@"
+    model=${model%-more}
+    audit "$network" "${model%-bounded}" --data "$cats" --base "$out/base.safetensors" --cuts "$cut" --attacks "$attacks" "$@"
 }
 inversions=probes,decoder,white-box,jacobian
 
@@ -38,6 +39,7 @@ for weight in 1 0 4; do
     attacked noisy-$weight 5 $attacks --defend gaussian:1 --defend gaussian:2 --defend gaussian:4
 done
 attacked noisy-1-more 5 probes --defend gaussian:8 --defend gaussian:16 --defend gaussian:32
+attacked noisy-1-bounded 5 probes,jacobian --defend gaussian:4 --policy noise-bounded
 defended adversary-1 --at 5 --adversary-signal 1 --adversary-label 1
 attacked adversary-1 5 probes,decoder,white-box
 for weight in 1 10; do

@@ -30,6 +30,7 @@ done
 # A classifier on keyed images, without the key: the provider's, if somebody gave it labels. Beside it the same on plain ones.
 for split in train test; do
     [ -d "$out/keyed-images/$split" ] && continue
+    rm -rf "$out/keyed-images/$split.part"
     $cleave encrypt-images "$CLEAVE_DATA/cifar10/cifar10-jpg.tar.gz" --split $split --key "$out/mixer.key" \
         --front "$out/shared.front.safetensors" --out "$out/keyed-images/$split.part"
     mv "$out/keyed-images/$split.part" "$out/keyed-images/$split"

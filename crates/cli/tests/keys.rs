@@ -90,6 +90,9 @@ fn rubbish_leaves_no_half_of_a_pair() {
     let key = std::fs::read(path.join("a.key")).unwrap();
     std::fs::write(path.join("cut.key"), &key[..key.len() / 2]).unwrap();
     assert!(try_lock(3, &[&["plain.safetensors", "--key", "cut.key"], words].concat()).contains("cut short"));
+    good(path, &["key", "new", "--clear", "--out", "open.key"]);
+    let said = try_lock(3, &[&["plain.safetensors", "--key", "open.key"], words].concat());
+    assert!(said.contains("passphrase"), "a key in the clear in place of a sealed one: {said}");
     common::train(path); // AlexNet, whose first convolution overlaps itself
     let said = try_lock(2, &[&["base.safetensors", "--key", "a.key"], words].concat());
     assert!(said.contains("cannot be locked") && said.contains("stride"), "{said}");
@@ -126,6 +129,8 @@ fn an_audit_of_a_locked_pair_finds_its_key() {
         "--report",
         "audit.html",
     ];
+    let defended = [&pair[..], &rest, &["--key", "a.key", "--defend", "gaussian:1"], &PASSPHRASE].concat();
+    assert!(bad(path, 2, &defended).contains("--defend stands for a cut inside a network"));
     let missing = bad(path, 2, &[&pair[..], &rest].concat());
     assert!(missing.contains("takes images under the key"), "{missing}");
     let said = good(path, &[&pair[..], &rest, &["--key", "a.key"], &PASSPHRASE].concat());

@@ -15,8 +15,8 @@
 //!
 //! [`Keying::Shared`] is the paper's: one order and one choice of signs for all blocks. It is a fixed linear map, and
 //! whoever knows one image and its keyed form has it. [`Keying::PerPatch`] draws another for each place of the image;
-//! the network's first layer then has other weights at each place and is as many times larger. A few known images undo
-//! that too. What attacks get back is measured in `cleave-audit`.
+//! the network's first layer then has other weights at each place and is as many times larger. Those weights show how
+//! the keys of the places differ, so that it hides no more. What attacks get back is measured in `cleave-audit`.
 
 mod error;
 mod lock;

@@ -18,6 +18,9 @@ pub enum Error {
     /// From the cut.
     #[error(transparent)]
     Partition(#[from] cleave_partition::Error),
+    /// From a key and what it acts on.
+    #[error(transparent)]
+    Keyed(#[from] cleave_keyed::Error),
     /// From the linear algebra.
     #[error(transparent)]
     Leakage(#[from] cleave_leakage::LeakageError),

@@ -80,7 +80,7 @@ pub(crate) fn attack(
 ) -> Result<UnderKey, Error> {
     let plain = Plain { target, scramble, sides };
     let (lock, truth) = (scramble.lock(), scramble.tables_in_the_clear());
-    let keyed = scramble.apply(&to_host(sides.private.prepared.clone())?).map_err(cleave_partition::Error::from)?;
+    let keyed = scramble.apply(&to_host(sides.private.prepared.clone())?)?;
     let (original, shown) = (target.scale.pixels(sides.private.prepared.clone()), plain.pixels(keyed.clone()));
     let scores = sides.judge.scores(original, shown.clone(), &sides.mean, &sides.private.labels, sides.seed)?;
     let mut findings = KeyFindings {
@@ -101,11 +101,16 @@ pub(crate) fn attack(
         Keying::PerPatch => Some(Guess::of_differences(lock, &stem(target)?)),
     };
     let seen = |plain: &Lot| -> Result<Vec<f32>, Error> {
-        let keyed = scramble.apply(&to_host(plain.prepared.clone())?).map_err(cleave_partition::Error::from)?;
-        Ok(differences.as_ref().map_or(keyed.clone(), |differences| differences.undo(lock, &keyed)))
+        let keyed = scramble.apply(&to_host(plain.prepared.clone())?)?;
+        Ok(match &differences {
+            Some(differences) => differences.undo(lock, &keyed),
+            None => keyed,
+        })
     };
-    let whole =
-        |found: Guess| differences.as_ref().map_or(found.clone(), |differences| differences.followed_by(&found));
+    let whole = |found: Guess| match &differences {
+        Some(differences) => differences.followed_by(&found),
+        None => found,
+    };
     let (one, values) = (as_one(lock), lock.image.values());
     let own = to_host(sides.own.prepared.clone())?;
     if tries(Attack::KnownImages) {
@@ -183,7 +188,7 @@ impl Plain<'_> {
         for chunk in images.chunks(CHUNK) {
             let mut values = to_host(chunk.prepared)?;
             if let Some(key) = key {
-                values = key.apply(&values).map_err(cleave_partition::Error::from)?;
+                values = key.apply(&values)?;
             }
             let answers = self.target.answers(self.tensor(values))?;
             let rows = answers.chunks(self.target.classes()).zip(&chunk.labels);
@@ -202,7 +207,7 @@ impl Plain<'_> {
             rng.fill_bytes(&mut bytes);
             let secret = Secret::from_bytes(&bytes);
             let lock = Lock { key: secret.id(), ..self.scramble.lock().clone() };
-            let key = Scramble::new(&secret, &lock).map_err(cleave_partition::Error::from)?;
+            let key = Scramble::new(&secret, &lock)?;
             Ok(self.accuracy(&images, Some(&key))?.share)
         };
         let found = (0..settings.wrong_keys).map(one).collect::<Result<Vec<f64>, Error>>()?;

@@ -96,8 +96,7 @@ impl Target {
         let planes = self.planes(&signals, rng)?;
         let input = match &self.scramble {
             Some(scramble) => {
-                let keyed = scramble.apply(&crate::pixels::to_host(prepared.clone())?);
-                let keyed = keyed.map_err(cleave_partition::Error::from)?;
+                let keyed = scramble.apply(&crate::pixels::to_host(prepared.clone())?)?;
                 Tensor::from_data(TensorData::new(keyed, prepared.dims()), &prepared.device())
             }
             None => prepared.clone(),

@@ -474,6 +474,7 @@ const fn audit_hint(error: &cleave_audit::Error) -> &'static str {
         Audit::Network(error) => network_hint(error),
         Audit::Data(error) => data_hint(error),
         Audit::Partition(error) => partition_hint(error),
+        Audit::Keyed(error) => keyed_hint(error),
         Audit::Signal(error) => training_hint(error),
         Audit::Io { .. } => PATH,
         Audit::OtherRun { .. } | Audit::Part { .. } => ANEW,

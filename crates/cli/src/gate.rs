@@ -1,6 +1,7 @@
 //! Policies and audits from files, and what a pair says of itself.
 
 use crate::Failure;
+use crate::options::PairFiles;
 use cleave_audit::{Audit, record_hash, summarise};
 use cleave_keyed::{KeySpace, Lock};
 use cleave_nets::{Checkpoint, Defence};
@@ -93,10 +94,10 @@ pub struct Locked<'a> {
 
 impl<'a> Locked<'a> {
     /// Of a release and its files.
-    pub fn new(front: &'a Path, back: &'a Path, release: &'a Release) -> Self {
+    pub fn new(files: &'a PairFiles, release: &'a Release) -> Self {
         let terms = &release.front().terms;
         let key_space = terms.lock.as_ref().map(Lock::key_space);
-        Self { front, back, key_space, terms }
+        Self { front: &files.out_front, back: &files.out_back, key_space, terms }
     }
 }
 

@@ -4,6 +4,7 @@ use crate::Failure;
 use clap::Args;
 use cleave_data::{Dataset, Glyphs, Layout, Loader, OpenOptions, Shapes};
 use cleave_nets::{AlexNet, Architecture, ConvMixer, Device, SixConv};
+use cleave_partition::Release;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -213,4 +214,25 @@ impl GlyphOptions {
 pub fn model_name(text: &str) -> Result<String, String> {
     let fits = (1..=cleave_wire::MAX_NAME).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
     if fits { Ok(text.to_owned()) } else { Err("take 1 to 128 printable ASCII characters without blanks".to_owned()) }
+}
+
+/// Where the two files of a pair go.
+#[derive(Args, Clone, Debug)]
+pub struct PairFiles {
+    /// The client's file
+    #[arg(long)]
+    pub out_front: PathBuf,
+    /// The provider's file
+    #[arg(long)]
+    pub out_back: PathBuf,
+    /// Overwrite files that are there
+    #[arg(long)]
+    force: bool,
+}
+
+impl PairFiles {
+    /// Writes a pair, whole or not at all.
+    pub fn write(&self, release: &Release) -> Result<(), Failure> {
+        Ok(release.write(&self.out_front, &self.out_back, self.force)?)
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::defences::{Sample, Wanted};
 use crate::gate::{self, statement};
-use crate::options::{DeviceOption, model_name};
+use crate::options::{DeviceOption, PairFiles, model_name};
 use crate::{Failure, Output};
 use clap::Args;
 use cleave_leakage::Effort;
@@ -64,12 +64,8 @@ impl Check {
 pub struct CutCommand {
     #[command(flatten)]
     options: CutOptions,
-    /// The client's file
-    #[arg(long)]
-    out_front: PathBuf,
-    /// The provider's file
-    #[arg(long)]
-    out_back: PathBuf,
+    #[command(flatten)]
+    files: PairFiles,
     /// Name under which the back half is served
     #[arg(long, default_value = "model", value_parser = model_name)]
     name: String,
@@ -89,9 +85,6 @@ pub struct CutCommand {
     /// Release although the check leaks; every client is shown the reason. It overrides no policy
     #[arg(long, value_name = "REASON", value_parser = reason)]
     accept_leak: Option<String>,
-    /// Overwrite files that are there
-    #[arg(long)]
-    force: bool,
 }
 
 /// A reason that fits the notice that every client is shown.
@@ -147,9 +140,9 @@ impl CutCommand {
             accept: self.accept_leak.as_deref(),
             ..Offer::new(&model, at, &self.name)
         })?;
-        release.write(&self.out_front, &self.out_back, self.force)?;
+        self.files.write(&release)?;
         let terms = &release.front().terms;
-        let (front, back) = (&self.out_front, &self.out_back);
+        let (front, back) = (&self.files.out_front, &self.files.out_back);
         output.result(&Released { front, back, values_a_sample: terms.smashed.values(), terms })
     }
 }

@@ -1,6 +1,6 @@
 //! `cleave key`: secret keys for images and networks.
 
-use crate::options::DeviceOption;
+use crate::options::{DeviceOption, PairFiles};
 use crate::secret::PassphraseOption;
 use crate::{Failure, Output, gate};
 use clap::{Args, Subcommand};
@@ -103,15 +103,8 @@ struct Rotate {
     /// From one key for all patches to one for each patch position
     #[arg(long)]
     per_patch: bool,
-    /// The client's new file
-    #[arg(long)]
-    out_front: PathBuf,
-    /// The provider's new file
-    #[arg(long)]
-    out_back: PathBuf,
-    /// Overwrite files that are there
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    files: PairFiles,
     #[command(flatten)]
     passphrase: PassphraseOption,
     /// File whose first line is the passphrase of the key under --to, where it is another
@@ -131,10 +124,10 @@ impl Rotate {
         let keying = if self.per_patch { Keying::PerPatch } else { lock.keying };
         let new = Scramble::new(&secret, &Lock { key: secret.id(), keying, ..lock.clone() })?;
         let release = rekey_pair(&front, &back, &old, &new)?;
-        release.write(&self.out_front, &self.out_back, self.force)?;
+        self.files.write(&release)?;
         eprintln!(
             "note: whoever kept the old back half can tell how the two keys differ, and so has both if it has one"
         );
-        output.result(&gate::Locked::new(&self.out_front, &self.out_back, &release))
+        output.result(&gate::Locked::new(&self.files, &release))
     }
 }

@@ -1,6 +1,6 @@
 //! `cleave lock`: a trained network under a key.
 
-use crate::options::{DeviceOption, model_name};
+use crate::options::{DeviceOption, PairFiles, model_name};
 use crate::secret::PassphraseOption;
 use crate::{Failure, Output, gate};
 use clap::Args;
@@ -20,12 +20,8 @@ pub struct LockCommand {
     /// Another order for each patch of the image, not one for all: the first layer then has other weights at each
     #[arg(long)]
     per_patch: bool,
-    /// The client's file: how images are prepared, and which key they are sent under; no weights, no secret
-    #[arg(long)]
-    out_front: PathBuf,
-    /// The provider's file: the locked network
-    #[arg(long)]
-    out_back: PathBuf,
+    #[command(flatten)]
+    files: PairFiles,
     /// Name under which it is served
     #[arg(long, default_value = "model", value_parser = model_name)]
     name: String,
@@ -35,9 +31,6 @@ pub struct LockCommand {
     /// Release only what keeps this policy, by the audit: one of `cleave policies`, or a TOML file
     #[arg(long, value_name = "NAME_OR_FILE")]
     policy: Option<String>,
-    /// Overwrite files that are there
-    #[arg(long)]
-    force: bool,
     #[command(flatten)]
     passphrase: PassphraseOption,
     #[command(flatten)]
@@ -60,7 +53,7 @@ impl LockCommand {
         let of_this = |path: &PathBuf| gate::audit_of(path, terms.cut, &terms.front_hash, &terms.defences);
         let (audit, policy) = (self.audit.as_ref().map(of_this).transpose()?, self.policy.as_deref());
         let release = release.audited(audit.as_ref(), policy.map(gate::policy).transpose()?.as_ref())?;
-        release.write(&self.out_front, &self.out_back, self.force)?;
-        output.result(&gate::Locked::new(&self.out_front, &self.out_back, &release))
+        self.files.write(&release)?;
+        output.result(&gate::Locked::new(&self.files, &release))
     }
 }

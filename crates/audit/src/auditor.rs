@@ -391,7 +391,7 @@ impl Run<'_> {
         let mut time = || {
             let signal = target.planes(&[0], &mut rng)?;
             let began = Instant::now();
-            crate::pixels::to_host(target.front.forward(image.prepared.clone(), Pass { signal, dropout: None })?)?;
+            crate::pixels::to_host(target.front.forward(image.prepared.clone(), Pass { signal, ..Pass::default() })?)?;
             Ok(began.elapsed().as_secs_f64() * 1000.0)
         };
         let mut times = (0..TIMINGS).map(|_| time()).collect::<Result<Vec<f64>, Error>>()?;

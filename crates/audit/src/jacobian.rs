@@ -35,7 +35,7 @@ impl LinearMap for Jacobian<'_> {
         let [channels, height, width] = self.front.input().dims();
         let change = self.vectors(xs, [batch, channels, height, width]);
         let signal = self.signal.as_ref().map(|signal| signal.clone().repeat_dim(0, batch));
-        let pass = Pass { signal, dropout: None };
+        let pass = Pass { signal, ..Pass::default() };
         let at = self.at.clone().repeat_dim(0, batch);
         to_host(self.front.tangent(at, self.scale.prepared_change(change), pass)?.1)
     }
@@ -45,7 +45,7 @@ impl LinearMap for Jacobian<'_> {
         let weights = self.vectors(ys, [batch, channels, height, width]).autodiff();
         let signal = self.signal.as_ref().map(|signal| signal.clone().repeat_dim(0, batch).autodiff());
         let at = self.at.clone().repeat_dim(0, batch).autodiff().require_grad();
-        let sent = self.differentiable.forward(at.clone(), Pass { signal, dropout: None })?;
+        let sent = self.differentiable.forward(at.clone(), Pass { signal, ..Pass::default() })?;
         match at.grad(&(sent * weights).sum().backward()) {
             Some(gradient) => to_host(self.scale.prepared_change(gradient)),
             None => Ok(vec![0.0; batch * self.inputs()]),

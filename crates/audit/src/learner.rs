@@ -25,7 +25,7 @@ impl Learner {
 
     /// The output with gradients tracked; `x` may be on a plain device.
     pub(crate) fn forward(&self, x: Tensor<4>, signal: Option<Tensor<4>>) -> Result<Tensor<4>, Error> {
-        Ok(self.network.forward(x.autodiff(), Pass { signal: signal.map(Tensor::autodiff), dropout: None })?)
+        Ok(self.network.forward(x.autodiff(), Pass { signal: signal.map(Tensor::autodiff), ..Pass::default() })?)
     }
 
     /// One step down the gradients.

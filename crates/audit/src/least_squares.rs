@@ -82,7 +82,7 @@ impl<'a> OneLayer<'a> {
             }
             _ => None,
         };
-        Ok(linear.forward(self.target.scale.prepared(pixels), Pass { signal, dropout: None })?)
+        Ok(linear.forward(self.target.scale.prepared(pixels), Pass { signal, ..Pass::default() })?)
     }
 
     fn pixels(&self) -> usize {

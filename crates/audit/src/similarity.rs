@@ -126,7 +126,7 @@ impl Judge {
     /// The label of each image.
     pub(crate) fn labels(&self, pixels: Tensor<4>) -> Result<Vec<usize>, Error> {
         let signal = self.signal(pixels.dims()[0])?;
-        let scores = self.network.forward(self.scale.prepared(pixels), Pass { signal, dropout: None })?;
+        let scores = self.network.forward(self.scale.prepared(pixels), Pass { signal, ..Pass::default() })?;
         let scores = to_host(scores)?;
         let spec = self.source.as_ref().map(SignalSource::spec);
         let label = |row: &[f32]| {
@@ -175,7 +175,7 @@ impl Judge {
     fn features(&self, prepared: Tensor<4>, depth: usize) -> Result<Tensor<4>, Error> {
         let front = self.network.slice(0..depth)?;
         let signal = if front.signal_shape().is_some() { self.signal(prepared.dims()[0])? } else { None };
-        Ok(front.forward(prepared, Pass { signal, dropout: None })?)
+        Ok(front.forward(prepared, Pass { signal, ..Pass::default() })?)
     }
 
     /// The channel of signal 0, always drawn alike.

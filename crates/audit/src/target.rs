@@ -101,7 +101,7 @@ impl Target {
             }
             None => prepared.clone(),
         };
-        let clean = self.front.forward(input, Pass { signal: planes.clone(), dropout: None })?;
+        let clean = self.front.forward(input, Pass { signal: planes.clone(), ..Pass::default() })?;
         Ok(Seen { prepared, smashed: self.defended(clean, rng)?, labels, signals, planes })
     }
 

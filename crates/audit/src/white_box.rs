@@ -213,7 +213,7 @@ impl<'a> Descent<'a> {
     fn objective(&self, guess: &Guess, evidence: &Evidence, prior: Prior, scale: f32) -> Result<Tensor<1>, Error> {
         let pixels = guess.pixels.val();
         let signal = guess.plane.as_ref().map(|plane| plane.val() * scale);
-        let fitted = self.front.forward(self.prepared(pixels.clone()), Pass { signal, dropout: None })?;
+        let fitted = self.front.forward(self.prepared(pixels.clone()), Pass { signal, ..Pass::default() })?;
         let energy = |x: Tensor<4>| x.powi_scalar(2).flatten::<2>(1, 3).sum_dim(1).flatten::<1>(0, 1);
         let misfit = energy(fitted - evidence.smashed.clone()) / (energy(evidence.smashed.clone()) + 1e-12);
         let objective = misfit + total_variation(pixels.clone()) * prior.smoothness;

@@ -346,7 +346,7 @@ impl Failure {
         }
     }
 
-    const fn hint(&self) -> &'static str {
+    fn hint(&self) -> &'static str {
         match self {
             Self::Interrupted { .. } => RESUME,
             Self::NothingToResume { .. } => "leave --resume away to start anew",
@@ -355,11 +355,9 @@ impl Failure {
             Self::Required { .. } => {
                 "ask the provider for a pair with an audit that keeps it; `cleave inspect FRONT` shows this one's"
             }
-            Self::Secrets(_) => "`cleave key id FILE` says what a key file is; `cleave key new` makes one",
+            Self::Secrets(error) => secrets_hint(error.fault()),
             Self::Keyed(error) => keyed_hint(error),
-            Self::NoPassphrase | Self::OtherPassphrase => {
-                "give --passphrase-file FILE, or the variable CLEAVE_PASSPHRASE, or run it in a terminal"
-            }
+            Self::NoPassphrase | Self::OtherPassphrase => PASSPHRASE,
             Self::LockedAlready { .. } => {
                 "lock the plain network anew, or `cleave key rotate` this pair to another key"
             }
@@ -396,6 +394,7 @@ const ANEW: &str = "remove the folder that ends in .run, and leave --resume away
 const RESUME: &str = "run the same command with --resume to go on";
 const LEAKS: &str = "cut later or behind a pool; to release all the same, `cleave cut ... --accept-leak \"REASON\"`";
 const LAYERS: &str = "`cleave inspect MODEL` lists the numbered layers and their shapes";
+const PASSPHRASE: &str = "give --passphrase-file FILE, or the variable CLEAVE_PASSPHRASE, or run it in a terminal";
 const PATH: &str = "check the path and its permissions";
 const OPTIONS: &str = "`cleave help COMMAND` explains each option";
 
@@ -431,6 +430,22 @@ const fn training_hint(error: &cleave_retrain::Error) -> &'static str {
         Training::Io { .. } => PATH,
         Training::State { .. } | Training::OtherRun { .. } => ANEW,
         _ => OPTIONS,
+    }
+}
+
+const fn secrets_hint(error: &cleave_secrets::Error) -> &'static str {
+    use cleave_secrets::Error as Secrets;
+    match error {
+        Secrets::Io { .. } => PATH,
+        Secrets::Exists { .. } => "a key that is replaced is lost, so no option does it",
+        Secrets::PassphraseNeeded | Secrets::WrongPassphrase | Secrets::PassphraseLength { .. } => PASSPHRASE,
+        Secrets::PassphraseNotNeeded => "`cleave key id FILE` says whether a key file is sealed",
+        Secrets::NewerVersion { .. } => "the version of cleave that made it will do",
+        Secrets::Truncated { .. } | Secrets::Field { .. } | Secrets::Damaged | Secrets::OtherSecret { .. } => {
+            "without a copy the key is lost; a plain network can be locked anew under another, by `cleave key new`"
+        }
+        Secrets::Randomness { .. } | Secrets::Memory { .. } => "try again on a machine with more of it",
+        _ => "`cleave key id FILE` says what a key file is; `cleave key new` makes one",
     }
 }
 

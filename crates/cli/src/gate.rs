@@ -2,12 +2,35 @@
 
 use crate::Failure;
 use crate::options::PairFiles;
+use clap::Args;
 use cleave_audit::{Audit, record_hash, summarise};
 use cleave_keyed::{KeySpace, Lock};
 use cleave_nets::{Checkpoint, Defence};
 use cleave_partition::{AuditSummary, Cut, Policy, Release, Terms, cut, list_defences, tensor_hash};
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// What a pair that is locked has to keep.
+#[derive(Args, Clone, Debug)]
+pub struct GateOptions {
+    /// Record of an audit of this very pair, as it was made before; both files carry a summary of it
+    #[arg(long, value_name = "RECORD.json")]
+    audit: Option<PathBuf>,
+    /// Release only what keeps this policy, by the audit: one of `cleave policies`, or a TOML file
+    #[arg(long, value_name = "NAME_OR_FILE")]
+    policy: Option<String>,
+}
+
+impl GateOptions {
+    /// The release with the summary of its audit, if it keeps the policy.
+    pub fn pass(&self, release: Release) -> Result<Release, Failure> {
+        let terms = &release.front().terms;
+        let of_this = |path: &PathBuf| audit_of(path, terms.cut, &terms.front_hash, &terms.defences);
+        let audit = self.audit.as_ref().map(of_this).transpose()?;
+        let policy = self.policy.as_deref().map(policy).transpose()?;
+        Ok(release.audited(audit.as_ref(), policy.as_ref())?)
+    }
+}
 
 /// The TOML of a policy, by the name of one that comes with the command or from a file.
 pub fn policy_text(name_or_file: &str) -> Result<String, Failure> {
@@ -72,6 +95,16 @@ pub fn statement(terms: &Terms) -> String {
     format!("{key}{}\n{audit}{policy}", defended(&terms.defences))
 }
 
+/// A line on what a pair was released in spite of. A locked pair always has one, which its provider did not write.
+pub fn accepted(terms: &Terms) -> Option<String> {
+    let (reason, locked) = (terms.accepted.as_ref()?, terms.lock.is_some());
+    Some(if locked {
+        format!("WARNING  {reason}")
+    } else {
+        format!("RELEASED ALTHOUGH THE CHECK LEAKS, because: {reason}")
+    })
+}
+
 /// Lines on the key of a pair, and on how many there are.
 fn keyed(lock: &Lock) -> String {
     let KeySpace { orders, signs, .. } = lock.key_space();
@@ -104,8 +137,8 @@ impl<'a> Locked<'a> {
 impl std::fmt::Display for Locked<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(f, "{}", statement(self.terms))?;
-        if let Some(reason) = &self.terms.accepted {
-            writeln!(f, "WARNING  {reason}")?;
+        if let Some(accepted) = accepted(self.terms) {
+            writeln!(f, "{accepted}")?;
         }
         writeln!(f, "front    {} (give it to clients, with the key by another way)", self.front.display())?;
         writeln!(f, "back     {} (give it to the provider, who must not get the key)", self.back.display())?;

@@ -35,6 +35,9 @@ pub struct TrainOptions {
     /// How gradients become steps
     #[arg(long, value_enum, default_value_t = Stepper::Sgd)]
     pub optimizer: Stepper,
+    /// Compute convolutions and matrix products in bfloat16: about as fast as f32 on most processors, faster on most GPUs
+    #[arg(long)]
+    pub half: bool,
     /// Momentum of stochastic gradient descent
     #[arg(long, default_value_t = 0.9)]
     pub momentum: f64,
@@ -118,6 +121,7 @@ impl TrainOptions {
                 Stepper::Adam => Optimizer::Adam,
                 Stepper::Adamw => Optimizer::Adamw,
             },
+            half: self.half,
             momentum: self.momentum,
             weight_decay: self.weight_decay,
             seed,

@@ -108,9 +108,9 @@ impl Scramble {
 
     /// For each value of a block and each order and choice of signs: where it comes from, and whether it is negated.
     /// This is the key itself, for whoever has to compare a guess with it.
-    pub fn tables_in_the_clear(&self) -> Vec<Vec<(usize, bool)>> {
+    pub fn tables_in_the_clear(&self) -> Zeroizing<Vec<Vec<(usize, bool)>>> {
         let table = |table: &Table| table.0.iter().map(|&moved| (source(moved), is_negated(moved))).collect();
-        self.tables.iter().map(table).collect()
+        Zeroizing::new(self.tables.iter().map(table).collect())
     }
 
     /// What may be known of it.

@@ -1,7 +1,7 @@
 //! Devices by name.
 
 use crate::Error;
-use burn::tensor::Device;
+use burn::tensor::{Device, FloatDType};
 
 /// Names of the devices that this build has, the default first.
 pub fn available_devices() -> Vec<&'static str> {
@@ -39,4 +39,10 @@ pub fn device(name: &str) -> Result<Device, Error> {
         "cuda" => Ok(Device::cuda(0)),
         _ => Err(Error::Device { name: name.to_owned(), available: available_devices() }),
     }
+}
+
+/// Whether `device` computes with bfloat16, as [`Pass::half`](crate::Pass::half) asks of it. Processors do too, and most of
+/// them gain nothing by it.
+pub fn computes_half(device: &Device) -> bool {
+    device.supports_dtype(FloatDType::BF16)
 }

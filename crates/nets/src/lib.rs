@@ -38,7 +38,7 @@ pub use checkpoint::{
 };
 pub use conv_mixer::ConvMixer;
 pub use defence::{Defence, Distribution};
-pub use device::{available_devices, device};
+pub use device::{available_devices, computes_half, device};
 pub use error::Error;
 pub use import::{ImportReport, KeyMapping, Mapped, import_network};
 pub use network::{Dropout, Network, Pass, argmax};

@@ -22,6 +22,9 @@ pub struct Pass<'a> {
     pub signal: Option<Tensor<4>>,
     /// Present while training: dropout acts, with masks drawn from it.
     pub dropout: Option<&'a mut Dropout>,
+    /// Whether convolutions and matrix products are computed in bfloat16, on a device of which [`computes_half`](crate::computes_half) holds.
+    /// Weights, sums and normalisations stay as they are, and so do the gradients of weights.
+    pub half: bool,
 }
 
 /// Draws dropout masks from a seed, the same on every device.
@@ -148,7 +151,7 @@ impl Network {
             (Some(planes), Some(shape)) => Some(to_tensor(planes, shape, batch, &self.device)?),
             _ => None,
         };
-        Ok(node::host(self.forward(x, Pass { signal, dropout: None })?)?.values)
+        Ok(node::host(self.forward(x, Pass { signal, ..Pass::default() })?)?.values)
     }
 
     /// The layers of `range` with their weights, as a network of their own.

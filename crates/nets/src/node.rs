@@ -5,7 +5,7 @@ use burn::module::{Flag, Module, Param, ParamId, RunningState};
 use burn::nn::BatchNorm;
 use burn::tensor::activation::{gelu, relu};
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
-use burn::tensor::{Device, Tensor, TensorData, module};
+use burn::tensor::{Device, FloatDType, Tensor, TensorData, module};
 use std::collections::BTreeMap;
 
 /// The weights of one layer of the list, as burn's optimisers see them.
@@ -246,14 +246,16 @@ pub(crate) fn run(layers: &[Layer], nodes: &[Node], mut x: Tensor<4>, pass: &mut
 pub(crate) fn step(layer: &Layer, node: &Node, x: Tensor<4>, pass: &mut Pass<'_>) -> Tensor<4> {
     match (layer, node) {
         (Layer::Conv2d { window, groups, .. }, Node::Conv(kernel)) => {
-            module::conv2d(x, kernel.weight.val(), Some(kernel.bias.val()), conv(window, *groups))
+            let [x, weight] = [x, kernel.weight.val()].map(|tensor| narrowed(tensor, pass.half));
+            let bias = narrowed(kernel.bias.val(), pass.half);
+            module::conv2d(x, weight, Some(bias), conv(window, *groups)).cast(FloatDType::F32)
         }
         (Layer::LocalConv2d { .. }, Node::Local(patches)) => {
             let bias = patches.bias.val();
             let filters = bias.dims()[0];
-            local(x, patches) + bias.reshape([1, filters, 1, 1])
+            local(x, patches, pass.half) + bias.reshape([1, filters, 1, 1])
         }
-        (Layer::Linear { .. }, Node::Linear(matrix)) => multiplied(x, matrix, Some(matrix.bias.val())),
+        (Layer::Linear { .. }, Node::Linear(matrix)) => multiplied(x, matrix, Some(matrix.bias.val()), pass.half),
         (_, Node::Norm(norm)) => norm.forward(x),
         (Layer::Residual { body, shortcut }, Node::Residual(branches)) => {
             let long = run(body, &branches.body, x.clone(), pass);
@@ -274,10 +276,15 @@ pub(crate) fn linear_part(layer: &Layer, node: &Node, x: Tensor<4>) -> Tensor<4>
         (Layer::Conv2d { window, groups, .. }, Node::Conv(kernel)) => {
             module::conv2d(x, kernel.weight.val(), None, conv(window, *groups))
         }
-        (Layer::LocalConv2d { .. }, Node::Local(patches)) => local(x, patches),
-        (Layer::Linear { .. }, Node::Linear(matrix)) => multiplied(x, matrix, None),
+        (Layer::LocalConv2d { .. }, Node::Local(patches)) => local(x, patches, false),
+        (Layer::Linear { .. }, Node::Linear(matrix)) => multiplied(x, matrix, None, false),
         _ => x,
     }
+}
+
+/// As bfloat16, which has the range of f32 and 8 bits of its precision, if `half`.
+fn narrowed<const D: usize>(tensor: Tensor<D>, half: bool) -> Tensor<D> {
+    if half { tensor.cast(FloatDType::BF16) } else { tensor }
 }
 
 fn conv(window: &Window, groups: usize) -> ConvOptions<2> {
@@ -285,19 +292,20 @@ fn conv(window: &Window, groups: usize) -> ConvOptions<2> {
 }
 
 /// Every patch times the matrix of its position.
-fn local(x: Tensor<4>, patches: &Patches) -> Tensor<4> {
-    let weight = patches.weight.val();
+fn local(x: Tensor<4>, patches: &Patches, half: bool) -> Tensor<4> {
+    let (x, weight) = (narrowed(x, half), narrowed(patches.weight.val(), half));
     let ([batch, channels, height, width], [positions, filters, _, rows, columns]) = (x.dims(), weight.dims());
     let (down, across, values) = (height / rows, width / columns, channels * rows * columns);
     let x = x.reshape([batch, channels, down, rows, across, columns]).permute([2, 4, 0, 1, 3, 5]);
     let weight = weight.reshape([positions, filters, values]).swap_dims(1, 2);
     let y = x.reshape([positions, batch, values]).matmul(weight); // [positions, batch, filters]
-    y.permute([1, 2, 0]).reshape([batch, filters, down, across])
+    y.permute([1, 2, 0]).reshape([batch, filters, down, across]).cast(FloatDType::F32)
 }
 
-fn multiplied(x: Tensor<4>, matrix: &Matrix, bias: Option<Tensor<1>>) -> Tensor<4> {
-    let x = x.flatten::<2>(1, 3); // [batch, inputs]
-    module::linear(x, matrix.weight.val(), bias).unsqueeze_dims(&[2, 3]) // [batch, features, 1, 1]
+fn multiplied(x: Tensor<4>, matrix: &Matrix, bias: Option<Tensor<1>>, half: bool) -> Tensor<4> {
+    let x = narrowed(x.flatten::<2>(1, 3), half); // [batch, inputs]
+    let (weight, bias) = (narrowed(matrix.weight.val(), half), bias.map(|bias| narrowed(bias, half)));
+    module::linear(x, weight, bias).cast(FloatDType::F32).unsqueeze_dims(&[2, 3]) // [batch, features, 1, 1]
 }
 
 /// The signal's channel behind all others.

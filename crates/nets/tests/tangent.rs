@@ -46,7 +46,7 @@ fn random(shape: [usize; 4], seed: u64) -> Tensor<4> {
 }
 
 fn pass(signal: &Tensor<4>) -> Pass<'static> {
-    Pass { signal: Some(signal.clone()), dropout: None }
+    Pass { signal: Some(signal.clone()), ..Pass::default() }
 }
 
 fn largest(tensor: Tensor<4>) -> f32 {

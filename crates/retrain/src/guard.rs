@@ -252,7 +252,7 @@ impl Watch {
         let watched = self.nopeek.map(|(at, _)| at).max(self.probes.as_ref().map(|(at, _)| *at));
         for stop in self.stops(network.architecture().layers.len()) {
             let dropout = pass.dropout.as_deref_mut().filter(|_| watched.is_none_or(|last| stop > last));
-            let part = Pass { signal: pass.signal.take(), dropout };
+            let part = Pass { signal: pass.signal.take(), dropout, half: pass.half };
             x = network.slice(from..stop)?.forward(x, part)?;
             if let Some((_, scale)) = self.noise.filter(|(at, _)| *at == stop) {
                 x = x.clone() + gaussian(&x, rng).mul_scalar(scale * self.ramp(progress));
@@ -379,7 +379,7 @@ mod tests {
             let shape = network.signal_shape().unwrap();
             let ones =
                 |[channels, height, width]: [usize; 3]| Tensor::ones([2, channels, height, width], network.device());
-            let pass = Pass { signal: Some(ones(shape.dims())), dropout: dropout.as_mut() };
+            let pass = Pass { signal: Some(ones(shape.dims())), dropout: dropout.as_mut(), half: false };
             let mut rng = ChaCha8Rng::seed_from_u64(1);
             let (scores, seen) = watch.forward(&network, ones(network.input().dims()), pass, 1.0, &mut rng).unwrap();
             let host = |x: &Tensor<4>| x.to_data().try_into_vec::<f32>().unwrap();

@@ -13,7 +13,7 @@ use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdamConfig, AdamWConfig, ModuleOptimizer, SgdConfig};
 use burn::tensor::Tensor;
 use cleave_data::{Augmentation, Batch, Loader};
-use cleave_nets::{Dropout, Network, Pass};
+use cleave_nets::{Dropout, Network, Pass, computes_half};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -137,6 +137,9 @@ pub struct TrainSettings {
     pub power: f64,
     /// How gradients become steps.
     pub optimizer: Optimizer,
+    /// Whether convolutions and matrix products are computed in bfloat16; weights and sums stay f32.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub half: bool,
     /// Momentum of [`Optimizer::Sgd`], without dampening.
     pub momentum: f64,
     /// Weight decay; 0 for none.
@@ -166,6 +169,7 @@ impl Default for TrainSettings {
             schedule: Schedule::default(),
             power: 0.9,
             optimizer: Optimizer::default(),
+            half: false,
             momentum: 0.9,
             weight_decay: 5e-4,
             seed: 0,
@@ -354,6 +358,13 @@ impl Trainer {
         settings: TrainSettings,
     ) -> Result<Self, Error> {
         settings.check()?;
+        if settings.half && !computes_half(network.device()) {
+            return Err(Error::Setting {
+                name: "half",
+                value: "true".to_owned(),
+                expected: "false on this device, which has no bfloat16",
+            });
+        }
         let (data, outputs) = (train.dataset().classes().len(), network.output().values());
         if train.batches() == 0 {
             return Err(Error::TooFewImages { images: train.dataset().len(), batch: settings.batch });
@@ -508,7 +519,7 @@ impl Trainer {
         let images = to_device(network, batch.images, batch.shape);
         let x = frozen_features(self.frozen.as_ref(), images.clone())?.autodiff();
         let mut dropout = Dropout::seeded(rng.random());
-        let pass = Pass { signal: plane, dropout: Some(&mut dropout) };
+        let pass = Pass { signal: plane, dropout: Some(&mut dropout), half: self.settings.half };
         let (scores, seen) = self.watch.forward(network, x, pass, self.progress(), &mut rng)?;
         let scores = scores.flatten::<2>(1, 3); // [batch, classes]
         let goal = whole_numbers(&targets, network.device());

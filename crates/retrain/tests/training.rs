@@ -95,6 +95,15 @@ fn a_wrong_number_of_classes_is_an_error() {
 
 #[test]
 fn training_lowers_the_loss_of_a_few_images() {
+    lowers_the_loss(false);
+}
+
+#[test]
+fn training_in_bfloat16_lowers_the_loss_too() {
+    lowers_the_loss(true);
+}
+
+fn lowers_the_loss(half: bool) {
     struct Losses(Vec<f32>);
     impl Observer for Losses {
         fn measured(&mut self, measurement: &Measurement) {
@@ -104,7 +113,8 @@ fn training_lowers_the_loss_of_a_few_images() {
     let architecture = AlexNet { size: 64, divisor: 8, ..AlexNet::default() }.architecture().unwrap();
     let network = Network::random(architecture, 7, &device("flex").unwrap()).unwrap();
     let data = loader("train", 16, true);
-    let settings = TrainSettings { steps: 120, log_every: 20, learning_rate: 0.02, weight_decay: 0.0, ..settings(120) };
+    let settings =
+        TrainSettings { steps: 120, log_every: 20, learning_rate: 0.02, weight_decay: 0.0, half, ..settings(120) };
     let mut trainer = Trainer::new(&network, 0, None, data, None, settings).unwrap();
     let mut losses = Losses(Vec::new());
     trainer.run(None, &mut losses).unwrap();

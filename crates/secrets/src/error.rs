@@ -25,7 +25,7 @@ pub enum Error {
         source: io::Error,
     },
     /// There is a file already, and it was not to be replaced.
-    #[error("{} is there already and was left as it is; choose another name, or ask to replace it", path.display())]
+    #[error("{} is there already and was left as it is; choose another name, or move it away", path.display())]
     Exists {
         /// The file.
         path: PathBuf,

@@ -140,10 +140,11 @@ fn basis(view: &View) -> String {
 /// The attacks that ran against an entry, with their steps, and those that did not run.
 fn attacks(entry: &Entry) -> (String, String) {
     let inversion = |kind| entry.found.inversions.iter().find(|attack| attack.kind == kind).map(|attack| attack.steps);
-    let inversions = INVERSIONS.map(|kind| (inversion_name(kind), inversion(kind)));
+    let open = INVERSIONS.into_iter().filter(|&kind| entry.is_open_to(kind));
+    let inversions = open.map(|kind| (inversion_name(kind), inversion(kind)));
     let steps = |probe: Option<&Probe>| probe.map(|probe| probe.steps);
-    let probes = [("signal probe", steps(entry.signal_probe())), ("label probe", steps(entry.label_probe()))];
-    let all = inversions.into_iter().chain(probes);
+    let signal = entry.found.key.is_none().then(|| ("signal probe", steps(entry.signal_probe())));
+    let all = inversions.chain(signal).chain([("label probe", steps(entry.label_probe()))]);
     let ran = |(name, steps): (&str, Option<usize>)| Some(format!("{name} ({})", counted(steps?, "step", "steps")));
     let tried: Vec<_> = all.clone().filter_map(ran).collect();
     let missing: Vec<_> = all.filter(|(_, steps)| steps.is_none()).map(|(name, _)| name).collect();

@@ -89,9 +89,12 @@ const NOT_COVERED: &str = "<div>\n<h3>What is not covered</h3>\n<ul>\n\
 /// All attacks that there are, with what they do and how often they ran.
 fn attacks(view: &View) -> String {
     let all = view.entries.len();
-    let cells = |name: &str, what: &str, ran: usize| {
+    let open_to = |kind| view.entries.iter().filter(|entry| entry.is_open_to(kind)).count();
+    let cells = |name: &str, what: &str, ran: usize, applies: usize| {
+        let muted = |text: &str| format!("<span class=\"muted\">{text}</span>");
         let often = match ran {
-            0 => "<span class=\"muted\">not tried</span>".to_owned(),
+            0 if applies == 0 => muted("does not apply"),
+            0 => muted("not tried"),
             ran if ran == all => "everywhere".to_owned(),
             ran => format!("at {} of {}", count(ran), count(all)),
         };
@@ -99,14 +102,16 @@ fn attacks(view: &View) -> String {
     };
     let inversions = INVERSIONS.map(|kind| {
         let ran = view.entries.iter().filter(|entry| entry.tried(kind)).count();
-        cells(inversion_name(kind), what_inversion(kind), ran)
+        cells(inversion_name(kind), what_inversion(kind), ran, open_to(kind))
     });
     let probes = [ProbeTarget::Signal, ProbeTarget::Label, ProbeTarget::LabelByAnswer].map(|target| {
         let ran = view.entries.iter().filter(|entry| entry.probe(|probe| probe.target == target).is_some()).count();
-        cells(&format!("probe: {}", target_name(target)), what_probe(target), ran)
+        let signals = view.entries.iter().filter(|entry| entry.found.key.is_none()).count();
+        let applies = if target == ProbeTarget::Signal { signals } else { all };
+        cells(&format!("probe: {}", target_name(target)), what_probe(target), ran, applies)
     });
     let copied = view.entries.iter().filter(|entry| entry.found.extraction.is_some()).count();
-    let extraction = cells("model extraction", EXTRACTION, copied);
+    let extraction = cells("model extraction", EXTRACTION, copied, all);
     let rows: Vec<_> = inversions.into_iter().chain(probes).chain([extraction]).collect();
     let table = table("Attacks", &[Column::Text("attack"), Column::Text("what it does"), Column::Text("tried")], &rows);
     format!("<h3>The attacks</h3>\n{table}")

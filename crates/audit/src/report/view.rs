@@ -136,6 +136,11 @@ impl<'a> Entry<'a> {
         Self { found, verdict, name, treatment, variant }
     }
 
+    /// Whether an attack can be made on it: a pair that is locked has a key to find, and no front half to invert.
+    pub(super) const fn is_open_to(&self, kind: InversionKind) -> bool {
+        matches!(kind, InversionKind::KnownImages | InversionKind::KeyedImages) == self.found.key.is_some()
+    }
+
     /// The defences alone, in words.
     pub(super) fn defences(&self) -> String {
         let words: Vec<_> = self.found.defences.iter().map(|defence| in_words(defence, true)).collect();

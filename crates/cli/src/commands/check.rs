@@ -112,8 +112,8 @@ struct Released<'a> {
 impl std::fmt::Display for Released<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(f, "{}\n{}", self.terms.leakage, statement(self.terms))?;
-        if let Some(reason) = &self.terms.accepted {
-            writeln!(f, "RELEASED ALTHOUGH THE CHECK LEAKS, because: {reason}")?;
+        if let Some(accepted) = gate::accepted(self.terms) {
+            writeln!(f, "{accepted}")?;
         }
         writeln!(f, "front    {} (give it to clients)", self.front.display())?;
         writeln!(f, "back     {} (keep it)", self.back.display())?;

@@ -1,6 +1,6 @@
 //! `cleave inspect`: what a model file is.
 
-use crate::gate::{defended, statement};
+use crate::gate::{self, defended, statement};
 use crate::{Failure, Output};
 use clap::Args;
 use cleave_nets::{Architecture, ModelCard, Role, read_manifest};
@@ -89,9 +89,13 @@ fn head(f: &mut Formatter<'_>, file: &Path, what: &str, holder: &str) -> std::fm
 fn terms(f: &mut Formatter<'_>, terms: &Terms) -> std::fmt::Result {
     writeln!(f, "model    {}", terms.model)?;
     writeln!(f, "pair     {}", terms.pair)?;
-    writeln!(f, "cut      after layer {}, sending {} values a sample", terms.cut, terms.smashed.values())?;
-    if let Some(reason) = &terms.accepted {
-        writeln!(f, "RELEASED ALTHOUGH THE CHECK LEAKS, because: {reason}")?;
+    let cut = match &terms.lock {
+        Some(_) => "before the first layer".to_owned(),
+        None => format!("after layer {}", terms.cut),
+    };
+    writeln!(f, "cut      {cut}, sending {} values a sample", terms.smashed.values())?;
+    if let Some(accepted) = gate::accepted(terms) {
+        writeln!(f, "{accepted}")?;
     }
     writeln!(f, "{}\n{}", terms.leakage, statement(terms))
 }

@@ -21,7 +21,7 @@ pub struct Key {
 enum Action {
     New(New),
     Id(Id),
-    Rotate(Rotate),
+    Rotate(Box<Rotate>),
 }
 
 impl Key {
@@ -106,6 +106,8 @@ struct Rotate {
     #[command(flatten)]
     files: PairFiles,
     #[command(flatten)]
+    gate: gate::GateOptions,
+    #[command(flatten)]
     passphrase: PassphraseOption,
     /// File whose first line is the passphrase of the key under --to, where it is another
     #[arg(long, value_name = "FILE")]
@@ -123,7 +125,7 @@ impl Rotate {
         let secret = self.passphrase.or_file(self.to_passphrase_file.as_ref()).open(&self.to)?;
         let keying = if self.per_patch { Keying::PerPatch } else { lock.keying };
         let new = Scramble::new(&secret, &Lock { key: secret.id(), keying, ..lock.clone() })?;
-        let release = rekey_pair(&front, &back, &old, &new)?;
+        let release = self.gate.pass(rekey_pair(&front, &back, &old, &new)?)?;
         self.files.write(&release)?;
         eprintln!(
             "note: whoever kept the old back half can tell how the two keys differ, and so has both if it has one"

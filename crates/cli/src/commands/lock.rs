@@ -25,12 +25,8 @@ pub struct LockCommand {
     /// Name under which it is served
     #[arg(long, default_value = "model", value_parser = model_name)]
     name: String,
-    /// Record of an audit of this very pair, as it was made before; both files carry a summary of it
-    #[arg(long, value_name = "RECORD.json")]
-    audit: Option<PathBuf>,
-    /// Release only what keeps this policy, by the audit: one of `cleave policies`, or a TOML file
-    #[arg(long, value_name = "NAME_OR_FILE")]
-    policy: Option<String>,
+    #[command(flatten)]
+    gate: gate::GateOptions,
     #[command(flatten)]
     passphrase: PassphraseOption,
     #[command(flatten)]
@@ -48,11 +44,7 @@ impl LockCommand {
         let keying = if self.per_patch { Keying::PerPatch } else { Keying::Shared };
         let secret = self.passphrase.open(&self.key)?;
         let lock = Lock::of(model.network.architecture(), secret.id(), keying)?;
-        let release = lock_pair(&model, &self.name, &Scramble::new(&secret, &lock)?)?;
-        let terms = &release.front().terms;
-        let of_this = |path: &PathBuf| gate::audit_of(path, terms.cut, &terms.front_hash, &terms.defences);
-        let (audit, policy) = (self.audit.as_ref().map(of_this).transpose()?, self.policy.as_deref());
-        let release = release.audited(audit.as_ref(), policy.map(gate::policy).transpose()?.as_ref())?;
+        let release = self.gate.pass(lock_pair(&model, &self.name, &Scramble::new(&secret, &lock)?)?)?;
         self.files.write(&release)?;
         output.result(&gate::Locked::new(&self.files, &release))
     }

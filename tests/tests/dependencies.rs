@@ -13,12 +13,13 @@ use std::{
 use serde_json::Value;
 
 /// The rooms. A member that is not listed here fails [`every_member_has_a_rule`].
-const ROOMS: [&str; 10] = [
+const ROOMS: [&str; 11] = [
     "cleave-nets",
     "cleave-data",
     "cleave-retrain",
     "cleave-partition",
     "cleave-keyed",
+    "cleave-confusion",
     "cleave-leakage",
     "cleave-audit",
     "cleave-secrets",

@@ -97,7 +97,7 @@ impl Network {
     /// [`Error::Execution`] when the device cannot be read.
     pub fn tensors(&self) -> Result<BTreeMap<String, HostTensor>, Error> {
         let mut out = BTreeMap::new();
-        node::collect(&self.nodes, "", &mut out)?;
+        node::collect(&self.nodes, None, "", &mut out)?;
         Ok(out)
     }
 
@@ -204,6 +204,16 @@ impl Network {
     pub fn learn(&mut self, optimizer: &mut ModuleOptimizer, rate: f64, gradients: &mut Gradients) {
         let gradients = GradientsParams::from_module(gradients, &self.nodes);
         self.nodes = optimizer.step(rate, std::mem::take(&mut self.nodes), gradients);
+    }
+
+    /// The gradients of the weights by name, copied to the host: zeros where none came. Running statistics have none.
+    ///
+    /// # Errors
+    /// [`Error::Execution`] when the device cannot be read.
+    pub fn gradients(&self, gradients: &Gradients) -> Result<BTreeMap<String, HostTensor>, Error> {
+        let mut out = BTreeMap::new();
+        node::collect(&self.nodes, Some(gradients), "", &mut out)?;
+        Ok(out)
     }
 
     pub(crate) const fn nodes(&self) -> &Vec<Node> {

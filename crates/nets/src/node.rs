@@ -5,7 +5,7 @@ use burn::module::{Flag, Module, Param, ParamId, RunningState};
 use burn::nn::BatchNorm;
 use burn::tensor::activation::{gelu, relu};
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
-use burn::tensor::{Device, FloatDType, Tensor, TensorData, module};
+use burn::tensor::{Device, FloatDType, Gradients, Tensor, TensorData, module};
 use std::collections::BTreeMap;
 
 /// The weights of one layer of the list, as burn's optimisers see them.
@@ -191,39 +191,54 @@ fn transposed(HostTensor { shape, values }: HostTensor) -> HostTensor {
     HostTensor { shape: vec![columns, rows], values }
 }
 
-/// Copies the weights of `nodes` to the host under the names of [`parameters`].
-pub(crate) fn collect(nodes: &[Node], prefix: &str, out: &mut BTreeMap<String, HostTensor>) -> Result<(), Error> {
+/// Copies the weights of `nodes` to the host under the names of [`parameters`]; with `gradients`, those of the weights.
+pub(crate) fn collect(
+    nodes: &[Node],
+    gradients: Option<&Gradients>,
+    prefix: &str,
+    out: &mut BTreeMap<String, HostTensor>,
+) -> Result<(), Error> {
     for (index, node) in nodes.iter().enumerate() {
         let path = format!("{prefix}{index}.");
         let mut put = |leaf: &str, tensor: HostTensor| out.insert(format!("{path}{leaf}"), tensor);
         match node {
             Node::Conv(Kernel { weight, bias }) => {
-                put("weight", host(weight.val())?);
-                put("bias", host(bias.val())?);
+                put("weight", fetch(weight, gradients)?);
+                put("bias", fetch(bias, gradients)?);
             }
             Node::Local(Patches { weight, bias }) => {
-                put("weight", host(weight.val())?);
-                put("bias", host(bias.val())?);
+                put("weight", fetch(weight, gradients)?);
+                put("bias", fetch(bias, gradients)?);
             }
             Node::Linear(Matrix { weight, bias }) => {
-                put("weight", host(weight.val().transpose())?);
-                put("bias", host(bias.val())?);
+                put("weight", transposed(fetch(weight, gradients)?));
+                put("bias", fetch(bias, gradients)?);
             }
             Node::Norm(norm) => {
-                let state =
-                    [norm.gamma.val(), norm.beta.val(), norm.running_mean.value_sync(), norm.running_var.value_sync()];
-                for (leaf, tensor) in NORM_LEAVES.iter().zip(state) {
-                    put(leaf, host(tensor)?);
+                put(NORM_LEAVES[0], fetch(&norm.gamma, gradients)?);
+                put(NORM_LEAVES[1], fetch(&norm.beta, gradients)?);
+                if gradients.is_none() {
+                    put(NORM_LEAVES[2], host(norm.running_mean.value_sync())?);
+                    put(NORM_LEAVES[3], host(norm.running_var.value_sync())?);
                 }
             }
             Node::Residual(Branches { body, shortcut }) => {
-                collect(body, &format!("{path}body."), out)?;
-                collect(shortcut, &format!("{path}shortcut."), out)?;
+                collect(body, gradients, &format!("{path}body."), out)?;
+                collect(shortcut, gradients, &format!("{path}shortcut."), out)?;
             }
             Node::Free(_) => {}
         }
     }
     Ok(())
+}
+
+/// A weight, or its gradient; 0 where none reached it.
+fn fetch<const D: usize>(param: &Param<Tensor<D>>, gradients: Option<&Gradients>) -> Result<HostTensor, Error> {
+    let value = param.val();
+    host(match gradients {
+        Some(gradients) => value.grad(gradients).unwrap_or_else(|| value.zeros_like()),
+        None => value,
+    })
 }
 
 /// A tensor's shape and values on the host.

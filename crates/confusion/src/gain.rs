@@ -1,0 +1,124 @@
+//! How much a key changes for how much memory (Eq. 1).
+
+use crate::{ConfusionKey, Error, Groups, Plan, Strategy, confuse};
+use cleave_nets::Network;
+use cleave_secrets::Secret;
+use serde::{Deserialize, Serialize};
+
+/// Eq. 1 and its parts.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gain {
+    /// Mean over the images of ‖f̂(x) − f(x)‖₂, the change of the scores before any softmax.
+    pub distance: f64,
+    /// ΔMem / Mem: values in the tensors that were added, for each that was there.
+    pub memory: f64,
+    /// λ.
+    pub balance: f64,
+}
+
+impl Gain {
+    /// The paper's objective: the distance less λ times the memory.
+    pub fn value(&self) -> f64 {
+        self.distance - self.balance * self.memory
+    }
+}
+
+/// The gain of `widened` over `network` on images.
+///
+/// # Shapes
+/// `images`: a whole number of images of [`Network::input`], prepared.
+///
+/// # Errors
+/// [`Error::Network`] for misshapen images or networks of different inputs or outputs; [`Error::Setting`].
+pub fn gain(network: &Network, widened: &Network, images: &[f32], balance: f64) -> Result<Gain, Error> {
+    if !balance.is_finite() || balance < 0.0 {
+        return Err(Error::Setting { name: "the balance", got: balance, expected: "0 or more" });
+    }
+    let (was, is) = (values(network)?, values(widened)?);
+    let memory = (is as f64 - was as f64) / was.max(1) as f64;
+    Ok(Gain { distance: distance(&scores(network, images)?, &scores(widened, images)?, network), memory, balance })
+}
+
+fn values(network: &Network) -> Result<usize, Error> {
+    let shapes = Network::tensor_shapes(network.architecture())?;
+    Ok(shapes.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum())
+}
+
+fn scores(network: &Network, images: &[f32]) -> Result<Vec<f32>, Error> {
+    Ok(network.infer(images.to_vec(), None, images.len() / network.input().values())?)
+}
+
+fn distance(plain: &[f32], confused: &[f32], network: &Network) -> f64 {
+    let outputs = network.output().values();
+    let norm = |(a, b): (&[f32], &[f32])| a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt();
+    let samples = (plain.len() / outputs).max(1);
+    plain.chunks(outputs).zip(confused.chunks(outputs)).map(norm).sum::<f64>() / samples as f64
+}
+
+/// One step of [`search`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct SearchStep {
+    /// Units for each group so far.
+    pub plan: Plan,
+    /// What they give.
+    pub gain: Gain,
+}
+
+/// Looks for the plan within a memory budget that makes Eq. 1 large on given images: one step after another goes to the
+/// group where it adds most to the distance for the memory it takes, until nothing fits any more.
+///
+/// It is greedy, and measures with one draw of positions and weights, from `secret`; no better plan is ruled out.
+/// `observer` sees each step, and stops the search by returning `false`.
+///
+/// # Shapes
+/// As [`gain`].
+///
+/// # Errors
+/// [`Error::Setting`] for a budget that is not above 0; as [`gain`] and [`ConfusionKey::draw`].
+pub fn search(
+    network: &Network,
+    images: &[f32],
+    (strategy, balance, budget): (Strategy, f64, f64),
+    secret: &Secret,
+    observer: &mut dyn FnMut(&SearchStep) -> bool,
+) -> Result<Plan, Error> {
+    if !budget.is_finite() || budget <= 0.0 {
+        return Err(Error::Setting { name: "the budget", got: budget, expected: "a share of memory above 0" });
+    }
+    let groups = Groups::of(network.architecture())?;
+    let plain = scores(network, images)?;
+    let measure = |plan: &Plan| -> Result<Gain, Error> {
+        let key = ConfusionKey::draw(Secret::from_bytes(secret.expose()), &groups, plan)?;
+        let widened = confuse(network, &key, strategy, secret)?;
+        let memory = values(&widened)? as f64 / values(network)? as f64 - 1.0;
+        let distance = if memory > budget { 0.0 } else { distance(&plain, &scores(&widened, images)?, network) };
+        Ok(Gain { distance, memory, balance })
+    };
+    let mut best =
+        SearchStep { plan: Plan(vec![0; groups.list().len()]), gain: Gain { distance: 0.0, memory: 0.0, balance } };
+    loop {
+        let mut next: Option<SearchStep> = None;
+        for group in 0..groups.list().len() {
+            let mut plan = best.plan.clone();
+            plan.0[group] += groups.list()[group].units.div_ceil(STEPS);
+            let step = SearchStep { gain: measure(&plan)?, plan };
+            let rate = |step: &SearchStep| {
+                (step.gain.value() - best.gain.value()) / (step.gain.memory - best.gain.memory).max(f64::MIN_POSITIVE)
+            };
+            let fits = step.gain.memory <= budget && step.gain.value() > best.gain.value();
+            if fits && next.as_ref().is_none_or(|next| rate(&step) > rate(next)) {
+                next = Some(step);
+            }
+        }
+        match next {
+            Some(step) => best = step,
+            None => return Ok(best.plan),
+        }
+        if !observer(&best) {
+            return Ok(best.plan);
+        }
+    }
+}
+
+/// A step adds this part of a group's units.
+const STEPS: usize = 64;

@@ -23,6 +23,7 @@ fn checkpoint(seed: u64) -> Checkpoint {
         preparation: Preparation::new(64, 64, 3),
         training: Training::default(),
         defences: Vec::new(),
+        confused: None,
     };
     let network = Network::random(architecture, seed, &flex()).unwrap();
     Checkpoint { card, network, glyphs: Some(Glyphs::drawn(1, &[0, 1], 3).unwrap()) }

@@ -108,6 +108,7 @@ fn model() -> (Value, Contents) {
         preparation: Preparation::new(64, 64, 3),
         training: Training::default(),
         defences: Vec::new(),
+        confused: None,
     };
     let contents =
         Contents { tensors: network.tensors().unwrap(), glyphs: Some(Glyphs::drawn(1, &[0, 1], 3).unwrap()) };

@@ -2,6 +2,7 @@
 
 use crate::defences::{Sample, Wanted, signal_source};
 use crate::gate;
+use crate::model;
 use crate::options::{DataOptions, DeviceOption, open_dataset, validation_split};
 use crate::secret::{PassphraseOption, unlock};
 use crate::training::interrupt_flag;
@@ -248,7 +249,7 @@ impl AuditCommand {
         }
         let path = self.model.as_ref().unwrap_or(&self.record); // clap asks for one of the two
         let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        let (model, cuts) = (Checkpoint::load(path, device)?, self.cuts.clone());
+        let (model, cuts) = (model::load(path, device)?, self.cuts.clone());
         Ok(Attacked { model, name, cuts, defences: Vec::new(), locked: None })
     }
 
@@ -331,7 +332,7 @@ impl AuditCommand {
         device: &Device,
     ) -> Result<(Judge, String), Failure> {
         let (mut examiner, path) = match &self.base {
-            Some(path) => (Checkpoint::load(path, device)?, path),
+            Some(path) => (model::load(path, device)?, path),
             None => (model.clone(), self.model.as_ref().or(self.front.as_ref()).unwrap_or(&self.record)),
         };
         if let (None, Some(locked)) = (&self.base, locked) {
@@ -403,6 +404,7 @@ impl Attacked {
             preparation: manifest.preparation.clone(),
             training: Training::default(),
             defences: trained,
+            confused: None,
         };
         let glyphs = front.source().and_then(SignalSource::glyphs).cloned();
         let model = Checkpoint { card, network, glyphs };

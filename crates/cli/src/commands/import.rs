@@ -84,7 +84,8 @@ impl Import {
         let history = vec![serde_json::json!({ "run": "import", "mapped_by": report.mapped_by })];
         let (header, classes) = (Header::of(Role::Whole), self.classes.clone());
         let training = Training { history };
-        let card = ModelCard { header, architecture, classes, preparation, training, defences: Vec::new() };
+        let card =
+            ModelCard { header, architecture, classes, preparation, training, defences: Vec::new(), confused: None };
         Checkpoint { card, network, glyphs: None }.save(&self.out)?;
         output.result(&Imported { out: self.out.clone(), report })
     }

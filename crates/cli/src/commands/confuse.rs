@@ -23,7 +23,7 @@ pub struct Confuse {
     #[command(flatten)]
     neurons: ConfusionOptions,
     /// Look for the shares of the layers that make Eq. 1 largest on --data, within this share of the network's memory
-    #[arg(long, value_name = "BUDGET", requires = "data", conflicts_with_all = ["proportion", "per_layer"])]
+    #[arg(long, value_name = "BUDGET", allow_negative_numbers = true, requires = "data", conflicts_with_all = ["proportion", "per_layer"])]
     search: Option<f64>,
     /// Images to measure Eq. 1 and the accuracy on, or "builtin"
     #[arg(long)]

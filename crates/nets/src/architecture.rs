@@ -95,7 +95,7 @@ impl Window {
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Layer {
-    /// Convolution with bias; weights `[filters, channels / groups, rows, columns]`.
+    /// Convolution; weights `[filters, channels / groups, rows, columns]`.
     Conv2d {
         /// Output channels.
         filters: usize,
@@ -103,6 +103,9 @@ pub enum Layer {
         window: Window,
         /// Channel groups; 1 for an ordinary convolution.
         groups: usize,
+        /// Whether a number is added to each filter's output. A file that does not say has it.
+        #[serde(default = "yes", skip_serializing_if = "bool::clone")]
+        bias: bool,
     },
     /// Patches side by side, each with a matrix of its own: a convolution whose stride is its kernel, but with other
     /// weights at every position. Weights `[positions, filters, channels, rows, columns]`, row by row; one bias for all.
@@ -175,7 +178,7 @@ impl Layer {
 
     fn unbounded_output(&self, input: Shape) -> Result<Shape, String> {
         match self {
-            Self::Conv2d { filters, window, groups } => conv_output(input, *filters, window, *groups),
+            Self::Conv2d { filters, window, groups, .. } => conv_output(input, *filters, window, *groups),
             Self::LocalConv2d { filters, size } => local_output(input, *filters, *size),
             Self::Linear { features } => linear_output(input, *features),
             Self::MaxPool(window) | Self::AvgPool(window) => pool_output(input, window),
@@ -192,6 +195,10 @@ impl Layer {
             Self::BatchNorm { .. } | Self::Relu | Self::Gelu | Self::Square | Self::Dropout { .. } => Ok(input),
         }
     }
+}
+
+const fn yes() -> bool {
+    true
 }
 
 fn nonzero(value: usize, what: &str) -> Result<usize, String> {
@@ -480,8 +487,19 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_does_not_speak_of_a_bias_means_one() {
+        let window = r#""window":{"size":[3,3],"stride":[1,1],"padding":[1,1]}"#;
+        let text = format!(r#"{{"type":"conv2d","filters":4,{window},"groups":1}}"#);
+        let conv = |bias| Layer::Conv2d { filters: 4, window: Window::square(3, 1, 1), groups: 1, bias };
+        assert_eq!(serde_json::from_str::<Layer>(&text).unwrap(), conv(true));
+        assert_eq!(serde_json::to_string(&conv(true)).unwrap(), text);
+        let without = serde_json::to_string(&conv(false)).unwrap();
+        assert_eq!(serde_json::from_str::<Layer>(&without).unwrap(), conv(false));
+    }
+
+    #[test]
     fn zero_strides_windows_and_groups_are_refused() {
-        let conv = |window, groups| Layer::Conv2d { filters: 4, window, groups };
+        let conv = |window, groups| Layer::Conv2d { filters: 4, window, groups, bias: true };
         for layer in
             [conv(Window::square(3, 0, 0), 1), conv(Window::square(0, 1, 0), 1), conv(Window::square(3, 1, 0), 0)]
         {

@@ -29,7 +29,7 @@ pub(crate) enum Node {
 #[derive(Module, Debug)]
 pub(crate) struct Kernel {
     weight: Param<Tensor<4>>,
-    bias: Param<Tensor<1>>,
+    bias: Option<Param<Tensor<1>>>,
 }
 
 /// A matrix for each patch, `[positions, filters, channels, rows, columns]`, and one bias.
@@ -77,9 +77,11 @@ pub(crate) fn parameters(
         let mut add =
             |leaf: &str, shape: Vec<usize>| out.push(Parameter { name: format!("{prefix}{index}.{leaf}"), shape });
         match layer {
-            Layer::Conv2d { filters, window: Window { size: [rows, columns], .. }, groups } => {
+            Layer::Conv2d { filters, window: Window { size: [rows, columns], .. }, groups, bias } => {
                 add("weight", vec![*filters, shape.channels / (*groups).max(1), *rows, *columns]);
-                add("bias", vec![*filters]);
+                if *bias {
+                    add("bias", vec![*filters]);
+                }
             }
             Layer::LocalConv2d { filters, size: [rows, columns] } => {
                 let positions = (shape.height / (*rows).max(1)) * (shape.width / (*columns).max(1));
@@ -119,9 +121,10 @@ impl Builder<'_> {
 
     fn node(&mut self, layer: &Layer, path: &str) -> Result<Node, Error> {
         Ok(match layer {
-            Layer::Conv2d { .. } => {
-                Node::Conv(Kernel { weight: self.param(path, "weight")?, bias: self.param(path, "bias")? })
-            }
+            Layer::Conv2d { bias, .. } => Node::Conv(Kernel {
+                weight: self.param(path, "weight")?,
+                bias: if *bias { Some(self.param(path, "bias")?) } else { None },
+            }),
             Layer::LocalConv2d { .. } => {
                 Node::Local(Patches { weight: self.param(path, "weight")?, bias: self.param(path, "bias")? })
             }
@@ -199,7 +202,9 @@ pub(crate) fn collect(nodes: &[Node], prefix: &str, out: &mut BTreeMap<String, H
         match node {
             Node::Conv(Kernel { weight, bias }) => {
                 put("weight", host(weight.val())?);
-                put("bias", host(bias.val())?);
+                if let Some(bias) = bias {
+                    put("bias", host(bias.val())?);
+                }
             }
             Node::Local(Patches { weight, bias }) => {
                 put("weight", host(weight.val())?);
@@ -246,7 +251,7 @@ pub(crate) fn run(layers: &[Layer], nodes: &[Node], mut x: Tensor<4>, pass: &mut
 pub(crate) fn step(layer: &Layer, node: &Node, x: Tensor<4>, pass: &mut Pass<'_>) -> Tensor<4> {
     match (layer, node) {
         (Layer::Conv2d { window, groups, .. }, Node::Conv(kernel)) => {
-            module::conv2d(x, kernel.weight.val(), Some(kernel.bias.val()), conv(window, *groups))
+            module::conv2d(x, kernel.weight.val(), kernel.bias.as_ref().map(Param::val), conv(window, *groups))
         }
         (Layer::LocalConv2d { .. }, Node::Local(patches)) => {
             let bias = patches.bias.val();

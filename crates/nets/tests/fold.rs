@@ -7,7 +7,11 @@ use cleave_nets::{Architecture, ConvMixer, Layer, Network, Shape, Window};
 const NORM: Layer = Layer::BatchNorm { epsilon: 1e-3 };
 
 fn conv(filters: usize, padding: usize) -> Layer {
-    Layer::Conv2d { filters, window: Window::square(3, 1, padding), groups: 1 }
+    Layer::Conv2d { filters, window: Window::square(3, 1, padding), groups: 1, bias: true }
+}
+
+fn without_bias(filters: usize, padding: usize) -> Layer {
+    Layer::Conv2d { filters, window: Window::square(3, 1, padding), groups: 1, bias: false }
 }
 
 /// Weights of every kind at random, running statistics included.
@@ -79,6 +83,29 @@ fn a_norm_before_a_flatten_of_many_positions_stays() {
     let layers = vec![conv(2, 0), Layer::Relu, NORM, Layer::Flatten, Layer::Linear { features: 2 }];
     let folded = folded(Architecture::new(Shape::new(1, 4, 4), layers).unwrap());
     assert_eq!(norms(&folded.architecture().layers), 1);
+}
+
+#[test]
+fn a_convolution_without_bias_gets_one_with_a_norm_only() {
+    let layers = vec![
+        without_bias(4, 1),
+        NORM,
+        Layer::Relu,
+        without_bias(5, 1),
+        Layer::Relu,
+        NORM,
+        without_bias(3, 0),
+        Layer::Relu,
+        Layer::Flatten,
+        Layer::Linear { features: 2 },
+    ];
+    let folded = folded(Architecture::new(Shape::new(2, 6, 6), layers).unwrap());
+    let biases = |layer: &Layer| match layer {
+        Layer::Conv2d { bias, .. } => Some(*bias),
+        _ => None,
+    };
+    let biases: Vec<_> = folded.architecture().layers.iter().filter_map(biases).collect();
+    assert_eq!((biases, norms(&folded.architecture().layers)), (vec![true, false, true], 0));
 }
 
 #[test]

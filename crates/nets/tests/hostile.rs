@@ -34,9 +34,19 @@ fn signal() -> impl Strategy<Value = SignalSpec> {
         .prop_map(|(kind, form, classes, scale)| SignalSpec { kind, form, classes, scale })
 }
 
+fn convolution() -> impl Strategy<Value = Layer> {
+    let groups = prop_oneof![3 => Just(1), 1 => number(1..4)];
+    (number(1..5), window(), groups, any::<bool>()).prop_map(|(filters, window, groups, bias)| Layer::Conv2d {
+        filters,
+        window,
+        groups,
+        bias,
+    })
+}
+
 fn layer() -> impl Strategy<Value = Layer> {
     let leaf = prop_oneof![
-        6 => (number(1..5), window(), prop_oneof![3 => Just(1), 1 => number(1..4)]).prop_map(|(filters, window, groups)| Layer::Conv2d { filters, window, groups }),
+        6 => convolution(),
         2 => (number(1..5), [number(1..4), number(1..4)]).prop_map(|(filters, size)| Layer::LocalConv2d { filters, size }),
         4 => window().prop_map(Layer::MaxPool),
         4 => window().prop_map(Layer::AvgPool),

@@ -13,7 +13,7 @@ fn device() -> Device {
 
 /// Every kind of layer that an architecture can name.
 fn every_layer() -> Network {
-    let conv = |filters| Layer::Conv2d { filters, window: Window::square(3, 1, 1), groups: 1 };
+    let conv = |filters| Layer::Conv2d { filters, window: Window::square(3, 1, 1), groups: 1, bias: true };
     let spec = SignalSpec { form: SignalForm::Plane, ..SignalSpec::new(SignalKind::Complement, 2) };
     let layers = vec![
         conv(6),

@@ -151,6 +151,11 @@ pub enum Layer {
         /// The short way.
         shortcut: Vec<Layer>,
     },
+    /// The outputs of all branches, one behind the other along the channels; an empty branch passes its input on.
+    Concat {
+        /// At least two, which keep the same height and width.
+        branches: Vec<Vec<Layer>>,
+    },
     /// The client's secret signal joins as one more channel (sun2019, Section 5.3, Steps 3 and 6).
     SignalJoin(SignalSpec),
 }
@@ -158,7 +163,12 @@ pub enum Layer {
 impl Layer {
     /// Whether the layer owns a kernel or matrix, and so begins a numbered layer.
     pub const fn is_weighted(&self) -> bool {
-        matches!(self, Self::Conv2d { .. } | Self::LocalConv2d { .. } | Self::Linear { .. } | Self::Residual { .. })
+        matches!(self, Self::Conv2d { .. } | Self::LocalConv2d { .. } | Self::Linear { .. }) || self.is_block()
+    }
+
+    /// Whether the layer holds layers of its own.
+    const fn is_block(&self) -> bool {
+        matches!(self, Self::Residual { .. } | Self::Concat { .. })
     }
 
     /// Whether every value is passed on as it is, at inference.
@@ -185,6 +195,7 @@ impl Layer {
             Self::GlobalAvgPool => Ok(Shape::vector(input.channels)),
             Self::Flatten => Ok(Shape::vector(input.values())),
             Self::Residual { body, shortcut } => residual_output(input, body, shortcut),
+            Self::Concat { branches } => concat_output(input, branches),
             Self::SignalJoin(spec) => spec.check().map(|()| Shape { channels: input.channels + 1, ..input }),
             Self::Dropout { probability } if !(0.0..1.0).contains(probability) => {
                 Err(format!("drops with probability {probability}, which is not in [0, 1)"))
@@ -266,13 +277,30 @@ fn local_output(input: Shape, filters: usize, [rows, columns]: [usize; 2]) -> Re
     Ok(Shape::new(filters, input.height / rows, input.width / columns))
 }
 
-fn residual_output(input: Shape, body: &[Layer], shortcut: &[Layer]) -> Result<Shape, String> {
-    if body.iter().chain(shortcut).any(|layer| matches!(layer, Layer::SignalJoin(_))) {
-        return Err("has a signal joining inside a residual block; it can join before the block".to_owned());
+/// What one way through a block gives.
+fn branch_output(input: Shape, layers: &[Layer]) -> Result<Shape, String> {
+    if layers.iter().any(|layer| matches!(layer, Layer::SignalJoin(_))) {
+        return Err("has a signal joining inside a block; it can join before the block".to_owned());
     }
-    let along = |layers: &[Layer]| layers.iter().try_fold(input, |shape, layer| layer.output(shape));
-    let (long, short) = (along(body)?, along(shortcut)?);
+    layers.iter().try_fold(input, |shape, layer| layer.output(shape))
+}
+
+fn residual_output(input: Shape, body: &[Layer], shortcut: &[Layer]) -> Result<Shape, String> {
+    let (long, short) = (branch_output(input, body)?, branch_output(input, shortcut)?);
     if long == short { Ok(long) } else { Err(format!("adds {long} and {short}")) }
+}
+
+fn concat_output(input: Shape, branches: &[Vec<Layer>]) -> Result<Shape, String> {
+    let [first, second, rest @ ..] = branches else {
+        return Err(format!("joins {} branches, which are less than two", branches.len()));
+    };
+    let beside = |left: Shape, branch: &Vec<Layer>| {
+        let right = branch_output(input, branch)?;
+        let joined = Shape { channels: left.channels.saturating_add(right.channels), ..left };
+        let fits = [left.height, left.width] == [right.height, right.width];
+        if fits { Ok(joined) } else { Err(format!("puts {left} beside {right}, which differ in height or width")) }
+    };
+    std::iter::once(second).chain(rest).try_fold(branch_output(input, first)?, beside)
 }
 
 /// A weight layer with the activation, normalisation and pooling that follow it (the papers' "layer k").

@@ -51,13 +51,14 @@ fn fold(list: &[Layer], tensors: &mut Tensors, [old, new]: [&str; 2], layers: &m
         }
         let layer = match layer {
             Layer::Residual { body, shortcut } => {
-                let mut branch = |list: &[Layer], name: &str| {
-                    let mut layers = Vec::new();
-                    let names = [format!("{from}{name}."), format!("{to}{name}.")];
-                    fold(list, tensors, names.each_ref().map(String::as_str), &mut layers, kept);
-                    layers
-                };
+                let mut branch = |list: &[Layer], name: &str| folded_branch(list, tensors, [&from, &to], name, kept);
                 Layer::Residual { body: branch(body, "body"), shortcut: branch(shortcut, "shortcut") }
+            }
+            Layer::Concat { branches } => {
+                let mut branch = |(at, list): (usize, &Vec<Layer>)| {
+                    folded_branch(list, tensors, [&from, &to], &format!("branches.{at}"), kept)
+                };
+                Layer::Concat { branches: branches.iter().enumerate().map(&mut branch).collect() }
             }
             _ => {
                 let own: Vec<_> = tensors.keys().filter(|name| name.starts_with(&from)).cloned().collect();
@@ -71,6 +72,20 @@ fn fold(list: &[Layer], tensors: &mut Tensors, [old, new]: [&str; 2], layers: &m
         layers.push(layer);
         note_bias(layers, kept, new);
     }
+}
+
+/// One way through a block at `old`, which moves to `new`. No normalisation leaves it.
+fn folded_branch(
+    list: &[Layer],
+    tensors: &mut Tensors,
+    [old, new]: [&str; 2],
+    name: &str,
+    kept: &mut Tensors,
+) -> Vec<Layer> {
+    let mut layers = Vec::new();
+    let names = [format!("{old}{name}."), format!("{new}{name}.")];
+    fold(list, tensors, names.each_ref().map(String::as_str), &mut layers, kept);
+    layers
 }
 
 /// A convolution without bias gets one with a normalisation.

@@ -21,6 +21,8 @@ pub(crate) enum Node {
     Norm(BatchNorm),
     /// Of [`Layer::Residual`].
     Residual(Branches),
+    /// Of [`Layer::Concat`].
+    Concat(Vec<Vec<Node>>),
     /// Of every layer without weights.
     Free(Free),
 }
@@ -97,6 +99,11 @@ pub(crate) fn parameters(
                 parameters(body, shape, &format!("{prefix}{index}.body."), out)?;
                 parameters(shortcut, shape, &format!("{prefix}{index}.shortcut."), out)?;
             }
+            Layer::Concat { branches } => {
+                for (at, branch) in branches.iter().enumerate() {
+                    parameters(branch, shape, &format!("{prefix}{index}.branches.{at}."), out)?;
+                }
+            }
             _ => {}
         }
         shape = layer.output(shape).map_err(|reason| Error::Architecture { index, reason })?;
@@ -138,6 +145,11 @@ impl Builder<'_> {
                 body: self.nodes(body, &format!("{path}body."))?,
                 shortcut: self.nodes(shortcut, &format!("{path}shortcut."))?,
             }),
+            Layer::Concat { branches } => {
+                let branches = branches.iter().enumerate();
+                let nodes = branches.map(|(at, branch)| self.nodes(branch, &format!("{path}branches.{at}.")));
+                Node::Concat(nodes.collect::<Result<_, Error>>()?)
+            }
             _ => Node::Free(Free {}),
         })
     }
@@ -225,6 +237,11 @@ pub(crate) fn collect(nodes: &[Node], prefix: &str, out: &mut BTreeMap<String, H
                 collect(body, &format!("{path}body."), out)?;
                 collect(shortcut, &format!("{path}shortcut."), out)?;
             }
+            Node::Concat(branches) => {
+                for (at, branch) in branches.iter().enumerate() {
+                    collect(branch, &format!("{path}branches.{at}."), out)?;
+                }
+            }
             Node::Free(_) => {}
         }
     }
@@ -263,6 +280,10 @@ pub(crate) fn step(layer: &Layer, node: &Node, x: Tensor<4>, pass: &mut Pass<'_>
         (Layer::Residual { body, shortcut }, Node::Residual(branches)) => {
             let long = run(body, &branches.body, x.clone(), pass);
             long + run(shortcut, &branches.shortcut, x, pass)
+        }
+        (Layer::Concat { branches }, Node::Concat(nodes)) => {
+            let outputs = branches.iter().zip(nodes).map(|(branch, nodes)| run(branch, nodes, x.clone(), pass));
+            Tensor::cat(outputs.collect(), 1)
         }
         (Layer::SignalJoin(_), _) => join(x, pass.signal.take()),
         (Layer::Dropout { probability }, _) => match &mut pass.dropout {

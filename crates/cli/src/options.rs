@@ -171,7 +171,11 @@ pub enum Arch {
 }
 
 /// What to write for an architecture.
-const ARCHITECTURES: &str = "take alexnet, six-conv, convmixer-WIDTH-DEPTH as in convmixer-256-8,     vgg-11, vgg-13, vgg-16 or vgg-19, each with or without -bn,     resnet-18, resnet-34, resnet-50, resnet-101, resnet-152, or resnet-DEPTH with 6n+2 layers as in resnet-20,     regnet-x-400mf, densenet-121, densenet-161, densenet-169, densenet-201,     or densenet-DEPTH-GROWTH with 6n+4 layers as in densenet-100-12";
+const ARCHITECTURES: &str = "take alexnet, six-conv, convmixer-WIDTH-DEPTH as in convmixer-256-8, \
+    vgg-11, vgg-13, vgg-16 or vgg-19, each with or without -bn, \
+    resnet-18, resnet-34, resnet-50, resnet-101, resnet-152, or resnet-DEPTH with 6n+2 layers as in resnet-20, \
+    regnet-x-400mf, densenet-121, densenet-161, densenet-169, densenet-201, \
+    or densenet-DEPTH-GROWTH with 6n+4 layers as in densenet-100-12";
 
 /// Images of fewer pixels a side leave VGG's hidden layers a single position, so they are left out.
 const LARGE: usize = 64;
@@ -365,6 +369,7 @@ mod tests {
         for name in wrong {
             assert_eq!(name.parse::<Arch>().unwrap_err(), ARCHITECTURES, "{name}");
         }
+        assert!(!ARCHITECTURES.contains("  "));
         let listed = |name: &&str| ARCHITECTURES.contains(name.trim_end_matches("-bn"));
         assert_eq!(NAMES.iter().filter(|name| !listed(name)).collect::<Vec<_>>(), [&"resnet-110"]);
     }

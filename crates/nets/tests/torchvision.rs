@@ -77,7 +77,6 @@ fn compare(name: &str, published: &Published, state: &BTreeMap<String, HostTenso
     let ours = network.infer(units("image", network.input().values()).collect(), None, 1).unwrap();
     let largest = theirs.iter().map(|value| value.abs()).fold(0.0, f32::max);
     let apart = ours.iter().zip(&theirs).map(|(ours, theirs)| (ours - theirs).abs()).fold(0.0, f32::max);
-    println!("{name}: {apart:e} of at most {largest}");
     assert!(ours.len() == theirs.len() && apart <= 1e-4 * largest, "{name}: {ours:?} against {theirs:?}");
 }
 

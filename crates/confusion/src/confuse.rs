@@ -163,6 +163,11 @@ fn resized_layer(layer: &Layer, path: &str, groups: &Groups, moves: &Moves) -> L
             *body = resized(body, &format!("{path}.body."), groups, moves);
             *shortcut = resized(shortcut, &format!("{path}.shortcut."), groups, moves);
         }
+        Layer::Concat { branches } => {
+            for (at, branch) in branches.iter_mut().enumerate() {
+                *branch = resized(branch, &format!("{path}.branches.{at}."), groups, moves);
+            }
+        }
         _ => {}
     }
     layer

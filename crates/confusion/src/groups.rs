@@ -132,6 +132,13 @@ impl Walk {
                 self.tie(&long, &short);
                 long
             }
+            Layer::Concat { branches } => {
+                let mut outputs = Layout::new();
+                for (at, branch) in branches.iter().enumerate() {
+                    outputs.extend(self.list(branch, shape, &format!("{path}.branches.{at}."), layout.clone())?);
+                }
+                outputs
+            }
             Layer::SignalJoin(_) => [layout, vec![Stretch { group: None, channels: 1, repeat: 1 }]].concat(),
             Layer::Relu
             | Layer::Gelu

@@ -76,6 +76,9 @@ pub struct ConfusionOptions {
     /// How they are shared out among the layers
     #[arg(long, value_enum, default_value_t = Sharing::Absolute)]
     pub per_layer: Sharing,
+    /// Only in these layers, by the names of their tensors: 0,3.body.0
+    #[arg(long, value_name = "LAYERS", value_delimiter = ',')]
+    pub only: Vec<String>,
     #[command(flatten)]
     pub weights: WeightOptions,
 }
@@ -125,6 +128,7 @@ impl ConfusionOptions {
             Sharing::Relative => PerLayer::Relative,
         };
         let plan = Plan::uniform(&groups, self.proportion, per_layer)?;
+        let plan = if self.only.is_empty() { plan } else { plan.only(&groups, &self.only)? };
         Ok((groups, plan))
     }
 }

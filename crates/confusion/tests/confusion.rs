@@ -247,6 +247,12 @@ fn proportions_that_make_no_sense_are_refused() {
         panic!("0.01 of 16 channels is none");
     };
     assert!(Plan::uniform(&groups, least, PerLayer::Relative).is_ok());
+    let even = |proportion| Plan::uniform(&groups, proportion, PerLayer::Relative).unwrap();
+    let only =
+        |names: &[&str]| even(0.25).only(&groups, &names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>());
+    assert_eq!(only(&["3.body.3"]).unwrap().units(), [2, 0, 0, 0], "it is added to what 0 writes");
+    assert!(matches!(only(&["3.body.4"]), Err(Error::NoSuchLayer { .. })));
+    assert!(matches!(even(0.05).only(&groups, &["0".to_owned()]), Err(Error::Empty { .. })));
     let single = network(Shape::new(1, 4, 4), vec![conv(3, 3, 1), Layer::GlobalAvgPool]);
     let groups = Groups::of(single.architecture()).unwrap();
     assert!(matches!(Plan::uniform(&groups, 0.5, PerLayer::Absolute), Err(Error::NotConfusable { .. })));

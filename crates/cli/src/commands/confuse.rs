@@ -23,7 +23,7 @@ pub struct Confuse {
     #[command(flatten)]
     neurons: ConfusionOptions,
     /// Look for the shares of the layers that make Eq. 1 largest on --data, within this share of the network's memory
-    #[arg(long, value_name = "BUDGET", allow_negative_numbers = true, requires = "data", conflicts_with_all = ["proportion", "per_layer"])]
+    #[arg(long, value_name = "BUDGET", allow_negative_numbers = true, requires = "data", conflicts_with_all = ["proportion", "per_layer", "only"])]
     search: Option<f64>,
     /// Images to measure Eq. 1 and the accuracy on, or "builtin"
     #[arg(long)]
@@ -47,7 +47,7 @@ pub struct Confuse {
     #[arg(long, conflicts_with = "passphrase_file")]
     clear: bool,
     /// The positions of a key that there is, with weights drawn anew: for a network that was trained on
-    #[arg(long, conflicts_with_all = ["key_out", "proportion", "per_layer", "search", "clear"])]
+    #[arg(long, conflicts_with_all = ["key_out", "proportion", "per_layer", "only", "search", "clear"])]
     key: Option<PathBuf>,
     #[command(flatten)]
     passphrase: PassphraseOption,

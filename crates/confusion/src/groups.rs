@@ -75,6 +75,16 @@ impl Groups {
         &self.groups
     }
 
+    /// Fails unless the groups have these units.
+    pub(crate) fn expect(&self, what: &'static str, units: &[usize]) -> Result<(), Error> {
+        let got: Vec<_> = self.groups.iter().map(|group| group.units).collect();
+        if got == units {
+            return Ok(());
+        }
+        let text = |units: &[usize]| format!("channels {units:?}");
+        Err(Error::OtherNetwork { what, expected: text(units), got: text(&got) })
+    }
+
     /// Channels in all, each group counted once.
     pub fn channels(&self) -> usize {
         self.groups.iter().map(Group::channels).sum()

@@ -147,10 +147,6 @@ impl Confuse {
             None => (None, None),
         };
         let key_file = self.write(&widened, &key)?;
-        let values = |network: &Network| {
-            let shapes = Network::tensor_shapes(network.architecture())?;
-            Ok::<_, Failure>(shapes.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum())
-        };
         let groups = Groups::of(network.architecture())?;
         let added = key.plan();
         let groups = groups.list().iter().zip(added.units()).map(|(group, &units)| Widened {
@@ -164,8 +160,8 @@ impl Confuse {
             key: key.id(),
             choices: key.bits(),
             groups: groups.collect(),
-            values_before: values(&network)?,
-            values_after: values(&widened.network)?,
+            values_before: network.values()?,
+            values_after: widened.network.values()?,
             objective: gain.as_ref().map(Gain::value),
             gain,
             accuracy_with_key: accuracies.map(|[with, _]| with),

@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "a binary has no public API; `pub` marks what a module shows the others")]
 
+mod auditing;
 mod commands;
 mod config;
 mod decoys;

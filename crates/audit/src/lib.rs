@@ -2,6 +2,7 @@
 
 mod auditor;
 mod baseline;
+mod confusion;
 mod decoder;
 mod error;
 mod estimate;
@@ -25,6 +26,11 @@ mod white_box;
 
 pub use auditor::{AuditSettings, Auditor, Candidate};
 pub use cleave_partition::Attack;
+pub use confusion::{
+    ConfusionAttack, ConfusionAudit, ConfusionSettings, ConfusionTarget, Detection, DetectionKind, FineTuneSettings,
+    GroupFindings, PruneSettings, Pruning, PruningKind, Saliency, SaliencyColumn, SaliencyKind, SaliencyOf, TuneStart,
+    Tuning, TuningPoint, audit_confusion,
+};
 pub use decoder::DecoderSettings;
 pub use error::Error;
 pub use extraction::ExtractionSettings;

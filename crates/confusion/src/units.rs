@@ -135,7 +135,13 @@ struct Span {
 }
 
 /// The values of a tensor `[before, outputs, inputs, rest]`, by their entry of one axis.
-fn spans(wire: &Wire, tensor: &HostTensor, name: &str, side: Side, axis: usize) -> Result<Vec<Span>, Error> {
+fn spans(
+    wire: &Wire,
+    tensor: &HostTensor,
+    name: &str,
+    side: Side,
+    axis: usize,
+) -> Result<impl Iterator<Item = Span> + use<>, Error> {
     let (outputs, inputs) = (wire.outputs_before(), wire.inputs_before());
     let (cells, first) = (wire.before * outputs * inputs, usize::from(wire.before > 1));
     let dims = tensor.shape.get(first..).unwrap_or_default();
@@ -152,9 +158,9 @@ fn spans(wire: &Wire, tensor: &HostTensor, name: &str, side: Side, axis: usize) 
         });
     }
     let rest = tensor.values.len() / cells;
-    let index = |cell: usize| match side {
+    let index = move |cell: usize| match side {
         Side::Incoming => cell / inputs % axis.max(1),
         Side::Outgoing => cell % inputs,
     };
-    Ok((0..cells).map(|cell| Span { index: index(cell), from: cell * rest, to: (cell + 1) * rest }).collect())
+    Ok((0..cells).map(move |cell| Span { index: index(cell), from: cell * rest, to: (cell + 1) * rest }))
 }

@@ -1,0 +1,458 @@
+//! Leaving out what does harm on a few labelled images.
+
+use super::signs::cosines;
+use super::{Field, Marks, Pruning, PruningKind, found, nothing};
+use crate::Error;
+use crate::observer::{Observer, step};
+use crate::pixels::{Lot, to_host};
+use crate::probe::CHUNK;
+use crate::query_free::cross_entropy;
+use cleave_confusion::{Side, Tensors, without};
+use cleave_nets::{Network, Pass};
+use std::time::Instant;
+
+/// Units whose outgoing weights have a lower cosine than this are taken for a pair.
+const OPPOSED: f64 = -0.5;
+
+/// A choice of units, and the loss without them.
+#[derive(Clone)]
+pub(super) struct Choice {
+    pub(super) marks: Marks,
+    pub(super) loss: f64,
+}
+
+/// All prunings on one set of labelled images. `starts`: marks found otherwise, to be improved.
+pub(super) fn all(
+    field: &Field<'_>,
+    images: &Lot,
+    starts: &[Marks],
+    observer: &mut dyn Observer,
+) -> Result<(Vec<Pruning>, Choice), Error> {
+    let mut kinds = vec![PruningKind::Sensitivity, PruningKind::Pairs, PruningKind::Factors];
+    let units: usize = field.truth.iter().map(Vec::len).sum();
+    if units * images.len() <= field.settings.prune.exact {
+        kinds.push(PruningKind::Ablation);
+    }
+    let (mut findings, mut choices) = (Vec::new(), Vec::new());
+    let mut search = Search::new(field, images)?;
+    for kind in kinds {
+        let (finding, choice) = search.measured(kind, observer, |search, observer| match kind {
+            PruningKind::Sensitivity => search.sensitivity(false, observer),
+            PruningKind::Pairs => search.sensitivity(true, observer),
+            PruningKind::Factors => search.factors(observer),
+            _ => search.ablation(observer),
+        })?;
+        findings.push(finding);
+        choices.push(choice);
+    }
+    let (finding, best) = search.measured(PruningKind::Refined, observer, |search, observer| {
+        for marks in starts {
+            choices.push(Choice { loss: search.loss(marks)?, marks: marks.clone() });
+        }
+        let best = choices.drain(..).min_by(|a, b| a.loss.total_cmp(&b.loss));
+        match best {
+            Some(best) => search.refined(best, observer),
+            None => search.sensitivity(false, observer),
+        }
+    })?;
+    findings.push(finding);
+    Ok((findings, best))
+}
+
+struct Search<'a> {
+    field: &'a Field<'a>,
+    images: &'a Lot,
+    tensors: Tensors,
+    /// A unit's opposite.
+    partners: Vec<Vec<Option<usize>>>,
+    forward: usize,
+    backward: usize,
+}
+
+impl<'a> Search<'a> {
+    fn new(field: &'a Field<'a>, images: &'a Lot) -> Result<Self, Error> {
+        let tensors = field.widened.tensors()?;
+        let columns = field.groups.values(&tensors, Side::Outgoing, |_| true)?;
+        let partners = columns.iter().map(|columns| partners(columns)).collect();
+        Ok(Self { field, images, tensors, partners, forward: 0, backward: 0 })
+    }
+
+    fn measured(
+        &mut self,
+        kind: PruningKind,
+        observer: &mut dyn Observer,
+        attack: impl FnOnce(&mut Self, &mut dyn Observer) -> Result<Choice, Error>,
+    ) -> Result<(Pruning, Choice), Error> {
+        let began = Instant::now();
+        (self.forward, self.backward) = (0, 0);
+        observer.began(&format!("pruning on {} images: {}", self.images.len(), words(kind)), 0);
+        let choice = attack(self, observer)?;
+        let seconds = began.elapsed().as_secs_f64();
+        let ([precision, recall], accuracy) =
+            (found(&choice.marks, &self.field.truth), self.field.accuracy(&choice.marks)?);
+        observer.found(&format!("{}: {:.1} % right", words(kind), 100.0 * accuracy.share));
+        let (labelled, loss, forward, backward) = (self.images.len(), choice.loss, self.forward, self.backward);
+        Ok((Pruning { kind, labelled, precision, recall, loss, accuracy, forward, backward, seconds }, choice))
+    }
+
+    /// The mean loss on images with a factor for each unit, and its derivatives by the factors.
+    fn derivatives(&mut self, factors: &[Vec<f32>], images: &Lot) -> Result<(f64, Vec<Vec<f64>>), Error> {
+        let mut gated = self.tensors.clone();
+        self.field.groups.gate(&mut gated, factors)?;
+        let widened = self.field.widened;
+        let network = Network::from_tensors(widened.architecture().clone(), gated, widened.device())?.steady();
+        let (mut total, mut sums) = (0.0, vec![]);
+        for chunk in images.chunks(CHUNK) {
+            let share = chunk.len() as f64 / images.len() as f64;
+            let scores = network.forward(chunk.prepared.autodiff(), Pass::default())?.flatten::<2>(1, 3);
+            let loss = cross_entropy(scores, &chunk.labels);
+            total += share * f64::from(loss.clone().into_scalar::<f32>());
+            let slopes = self.field.groups.outgoing(&self.tensors, &network.gradients(&loss.backward())?)?;
+            add(&mut sums, &slopes, share);
+        }
+        self.forward += images.len();
+        self.backward += images.len();
+        Ok((total, sums))
+    }
+
+    /// The mean loss without the marked units.
+    fn loss(&mut self, marks: &Marks) -> Result<f64, Error> {
+        self.forward += self.images.len();
+        let network = without(self.field.widened, marks)?;
+        mean_loss(&network, self.images)
+    }
+
+    /// To first order: the units whose leaving out would lower the loss most go, a few at a time.
+    fn sensitivity(&mut self, pairs: bool, observer: &mut dyn Observer) -> Result<Choice, Error> {
+        let mut marks = nothing(&self.field.groups);
+        let (mut left, all) = (self.field.hidden.clone(), self.field.hidden.iter().sum::<usize>());
+        let images = self.images.clone();
+        let mut best = Choice { loss: f64::INFINITY, marks: marks.clone() };
+        loop {
+            step(observer)?;
+            let (loss, slopes) = self.derivatives(&factors(&marks), &images)?;
+            if loss < best.loss {
+                best = Choice { loss, marks: marks.clone() };
+            }
+            let mut quota = all.div_ceil(self.field.settings.prune.rounds.max(1));
+            let mut harms = self.harms(&marks, &slopes, pairs);
+            harms.sort_by(|a, b| b.0.total_cmp(&a.0));
+            let before = left.clone();
+            for (_, group, units) in harms {
+                let free = units.iter().all(|&unit| !marks[group][unit]);
+                if quota > 0 && free && left[group] >= units.len() {
+                    units.iter().for_each(|&unit| marks[group][unit] = true);
+                    left[group] -= units.len();
+                    quota = quota.saturating_sub(units.len());
+                }
+            }
+            if left == before {
+                return Ok(best);
+            }
+        }
+    }
+
+    /// Units that can go, alone or with their opposite, and how much each of them raises the loss.
+    fn harms(&self, marks: &Marks, slopes: &[Vec<f64>], pairs: bool) -> Vec<(f64, usize, Vec<usize>)> {
+        let mut out = Vec::new();
+        for (group, marked) in marks.iter().enumerate() {
+            for unit in (0..marked.len()).filter(|&unit| !marked[unit]) {
+                let slope = slopes[group][unit];
+                match self.partners[group][unit].filter(|&other| pairs && !marked[other]) {
+                    Some(other) if other > unit => {
+                        out.push(((slope + slopes[group][other]) / 2.0, group, vec![unit, other]));
+                    }
+                    Some(_) => {}
+                    None => out.push((slope, group, vec![unit])),
+                }
+            }
+        }
+        out
+    }
+
+    /// By projected descent on factors of 0 to 1 whose complements add up to the number of confusion neurons in each
+    /// group; those that end lowest go.
+    fn factors(&mut self, observer: &mut dyn Observer) -> Result<Choice, Error> {
+        let settings = &self.field.settings.prune;
+        let (steps, rate, most) = (settings.factor_steps, settings.factor_rate, settings.images.max(1));
+        let hidden = self.field.hidden.clone();
+        let share = |(units, &hidden): (usize, &usize)| 1.0 - hidden as f64 / units.max(1) as f64;
+        let units = self.field.truth.iter().map(Vec::len);
+        let mut values: Vec<Vec<f64>> =
+            units.zip(&hidden).map(|(units, hidden)| vec![share((units, hidden)); units]).collect();
+        let [mut first, mut second] = [0, 1].map(|_| values.iter().map(|v| vec![0.0; v.len()]).collect::<Vec<_>>());
+        for at in 0..steps {
+            step(observer)?;
+            let count = self.images.len();
+            let from = at * most % count;
+            let images = self.images.part(from, (from + most).min(count));
+            let gates: Vec<Vec<f32>> = values.iter().map(|v| v.iter().map(|&value| value as f32).collect()).collect();
+            let (_, slopes) = self.derivatives(&gates, &images)?;
+            let rate = rate * (1.0 - at as f64 / steps as f64);
+            for (group, slopes) in slopes.iter().enumerate() {
+                for (unit, &slope) in slopes.iter().enumerate() {
+                    let slope = match self.partners[group][unit] {
+                        Some(other) => (slope + slopes[other]) / 2.0,
+                        None => slope,
+                    };
+                    let (m, v) = (&mut first[group][unit], &mut second[group][unit]);
+                    *m = 0.9 * *m + 0.1 * slope;
+                    *v = 0.99 * *v + 0.01 * slope * slope;
+                    let (m, v) = (*m / (1.0 - 0.9_f64.powi(at as i32 + 1)), *v / (1.0 - 0.99_f64.powi(at as i32 + 1)));
+                    values[group][unit] -= rate * m / (v.sqrt() + 1e-12);
+                }
+                let total = (slopes.len() - hidden[group]) as f64;
+                project(&mut values[group], total);
+            }
+        }
+        let marks = lowest(&values, &hidden);
+        Ok(Choice { loss: self.loss(&marks)?, marks })
+    }
+
+    /// Every unit is left out in turn, and those without which the loss is lowest go, a few at a time.
+    fn ablation(&mut self, observer: &mut dyn Observer) -> Result<Choice, Error> {
+        let mut marks = nothing(&self.field.groups);
+        let (mut left, all) = (self.field.hidden.clone(), self.field.hidden.iter().sum::<usize>());
+        let mut best = Choice { loss: self.loss(&marks)?, marks: marks.clone() };
+        while left.iter().any(|&left| left > 0) {
+            let mut losses = Vec::new();
+            for group in (0..left.len()).filter(|&group| left[group] > 0) {
+                step(observer)?;
+                losses.extend(self.without_each(&marks, group)?);
+            }
+            losses.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let mut quota = all.div_ceil(ABLATION_ROUNDS);
+            for (_, group, unit) in losses {
+                if quota > 0 && left[group] > 0 {
+                    marks[group][unit] = true;
+                    left[group] -= 1;
+                    quota -= 1;
+                }
+            }
+            let loss = self.loss(&marks)?;
+            if loss < best.loss {
+                best = Choice { loss, marks: marks.clone() };
+            }
+        }
+        Ok(best)
+    }
+
+    /// The loss without each unit of a group that is still there. What stands before the group's first reader is run
+    /// once.
+    fn without_each(&mut self, marks: &Marks, group: usize) -> Result<Vec<(f64, usize, usize)>, Error> {
+        let mut gated = self.tensors.clone();
+        let mut gates = factors(marks);
+        self.field.groups.gate(&mut gated, &gates)?;
+        let widened = self.field.widened;
+        let base = Network::from_tensors(widened.architecture().clone(), gated.clone(), widened.device())?;
+        let (start, end) = (self.first_reader(group)?, base.architecture().layers.len());
+        let features = match start {
+            0 => self.images.prepared.clone(),
+            start => base.slice(0..start)?.forward(self.images.prepared.clone(), Pass::default())?,
+        };
+        self.forward += self.images.len();
+        let behind = Lot { prepared: features, labels: self.images.labels.clone() };
+        let architecture = base.architecture().slice(start..end)?;
+        gated.retain(|name, _| layer_of(name).is_some_and(|layer| layer >= start));
+        let mut out = Vec::new();
+        for unit in (0..marks[group].len()).filter(|&unit| !marks[group][unit]) {
+            gates.iter_mut().for_each(|gates| gates.fill(1.0));
+            gates[group][unit] = 0.0;
+            let mut tensors = gated.clone();
+            self.field.groups.gate(&mut tensors, &gates)?;
+            let network = Network::from_tensors(architecture.clone(), moved(tensors, start), widened.device())?;
+            out.push((mean_loss(&network, &behind)?, group, unit));
+            self.forward += self.images.len();
+        }
+        Ok(out)
+    }
+
+    /// The first layer of the list in which the outgoing weights of a group stand.
+    fn first_reader(&self, group: usize) -> Result<usize, Error> {
+        let mut first = usize::MAX;
+        for name in self.tensors.keys() {
+            let read = self.field.groups.values(&self.tensors, Side::Outgoing, |other| other == name)?;
+            if read[group].iter().any(|values| !values.is_empty()) {
+                first = first.min(layer_of(name).unwrap_or(0));
+            }
+        }
+        Ok(if first == usize::MAX { 0 } else { first })
+    }
+
+    /// Exchanges a unit that is left out for one that is not, where the loss falls.
+    fn refined(&mut self, mut best: Choice, observer: &mut dyn Observer) -> Result<Choice, Error> {
+        let images = self.images.clone();
+        let mut swaps = self.field.settings.prune.swaps;
+        while swaps > 0 {
+            let (_, slopes) = self.derivatives(&factors(&best.marks), &images)?;
+            let candidates = self.exchanges(&best.marks, &slopes);
+            let mut better = None;
+            for (_, group, out, back) in candidates.into_iter().take(TRIES) {
+                step(observer)?;
+                if swaps == 0 {
+                    break;
+                }
+                swaps -= 1;
+                let mut marks = best.marks.clone();
+                if let Some(out) = out {
+                    marks[group][out] = true;
+                }
+                if let Some(back) = back {
+                    marks[group][back] = false;
+                }
+                let loss = self.loss(&marks)?;
+                if loss < best.loss {
+                    better = Some(Choice { marks, loss });
+                    break;
+                }
+            }
+            match better {
+                Some(better) => best = better,
+                None => return Ok(best),
+            }
+        }
+        Ok(best)
+    }
+
+    /// Units to leave out and units to take back instead, the most promising first.
+    fn exchanges(&self, marks: &Marks, slopes: &[Vec<f64>]) -> Vec<(f64, usize, Option<usize>, Option<usize>)> {
+        let mut out = Vec::new();
+        for (group, marked) in marks.iter().enumerate().filter(|(group, _)| self.field.hidden[*group] > 0) {
+            let order = |side: bool, sign: f64| {
+                let mut units: Vec<usize> = (0..marked.len()).filter(|&unit| marked[unit] == side).collect();
+                units.sort_by(|&a, &b| (sign * slopes[group][b]).total_cmp(&(sign * slopes[group][a])));
+                units.truncate(SUSPECTS);
+                units
+            };
+            let (kept, gone) = (order(false, 1.0), order(true, -1.0));
+            let room = marked.iter().filter(|&&marked| marked).count() < self.field.hidden[group];
+            if room {
+                out.extend(kept.iter().map(|&unit| (slopes[group][unit], group, Some(unit), None)));
+                continue;
+            }
+            for &unit in &kept {
+                out.extend(
+                    gone.iter().map(|&back| (slopes[group][unit] - slopes[group][back], group, Some(unit), Some(back))),
+                );
+            }
+        }
+        out.sort_by(|a, b| b.0.total_cmp(&a.0));
+        out
+    }
+}
+
+/// Rounds in which an ablation leaves units out.
+const ABLATION_ROUNDS: usize = 8;
+/// Units of each kind in a group that an exchange is tried with.
+const SUSPECTS: usize = 3;
+/// Exchanges that are tried in vain before a refinement ends.
+const TRIES: usize = 24;
+
+const fn words(kind: PruningKind) -> &'static str {
+    match kind {
+        PruningKind::Sensitivity => "sensitivity",
+        PruningKind::Pairs => "sensitivity in pairs",
+        PruningKind::Factors => "learned factors",
+        PruningKind::Ablation => "ablation",
+        PruningKind::Refined => "refined",
+    }
+}
+
+/// Units of a group with each other's most opposed outgoing weights.
+fn partners(columns: &[Vec<f32>]) -> Vec<Option<usize>> {
+    let lowest: Vec<Option<usize>> = cosines(columns)
+        .iter()
+        .map(|row| {
+            let (at, cosine) = row.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1))?;
+            (*cosine < OPPOSED).then_some(at)
+        })
+        .collect();
+    (0..lowest.len()).map(|unit| lowest[unit].filter(|&other| lowest[other] == Some(unit))).collect()
+}
+
+fn factors(marks: &Marks) -> Vec<Vec<f32>> {
+    marks.iter().map(|marked| marked.iter().map(|&marked| f32::from(!marked)).collect()).collect()
+}
+
+fn lowest(values: &[Vec<f64>], hidden: &[usize]) -> Marks {
+    let group = |(values, &hidden): (&Vec<f64>, &usize)| {
+        let mut order: Vec<usize> = (0..values.len()).collect();
+        order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
+        let mut marked = vec![false; values.len()];
+        order.iter().take(hidden).for_each(|&unit| marked[unit] = true);
+        marked
+    };
+    values.iter().zip(hidden).map(group).collect()
+}
+
+/// The nearest values of 0 to 1 that add up to `total`, by bisection on what is added to all of them.
+fn project(values: &mut [f64], total: f64) {
+    let (mut low, mut high) = (-1e3, 1e3);
+    for _ in 0..80 {
+        let shift = 0.5 * (low + high);
+        let sum: f64 = values.iter().map(|value| (value + shift).clamp(0.0, 1.0)).sum();
+        if sum < total { low = shift } else { high = shift }
+    }
+    values.iter_mut().for_each(|value| *value = (*value + 0.5 * (low + high)).clamp(0.0, 1.0));
+}
+
+fn add(sums: &mut Vec<Vec<f64>>, more: &[Vec<f64>], share: f64) {
+    if sums.is_empty() {
+        *sums = more.iter().map(|more| vec![0.0; more.len()]).collect();
+    }
+    for (sums, more) in sums.iter_mut().zip(more) {
+        sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += share * more);
+    }
+}
+
+/// The numbered place of a tensor's layer in the list: 4 of `4.body.0.weight`.
+fn layer_of(name: &str) -> Option<usize> {
+    name.split('.').next()?.parse().ok()
+}
+
+/// Tensors of the layers from `start` on, named as those of a list of their own.
+fn moved(tensors: Tensors, start: usize) -> Tensors {
+    let name = |name: &str| {
+        let (layer, rest) = name.split_once('.')?;
+        Some(format!("{}.{rest}", layer.parse::<usize>().ok()?.checked_sub(start)?))
+    };
+    tensors.into_iter().filter_map(|(old, tensor)| Some((name(&old)?, tensor))).collect()
+}
+
+/// Mean cross-entropy of a network's answers.
+pub(super) fn mean_loss(network: &Network, images: &Lot) -> Result<f64, Error> {
+    let mut total = 0.0;
+    for chunk in images.chunks(5 * CHUNK) {
+        let scores = network.forward(chunk.prepared.clone(), Pass::default())?.flatten::<2>(1, 3);
+        let [rows, classes] = scores.dims();
+        let scores = to_host(scores)?;
+        // On the host, in f64: a confused network's scores may be large.
+        let one = |(row, &label): (&[f32], &usize)| {
+            let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let sum: f64 = row.iter().map(|score| f64::from(score - most).exp()).sum();
+            sum.ln() - f64::from(row[label] - most)
+        };
+        debug_assert_eq!(scores.len(), rows * classes);
+        total += scores.chunks(classes).zip(&chunk.labels).map(one).sum::<f64>();
+    }
+    Ok(total / images.len() as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn projected_values_add_up() {
+        let mut values = vec![3.0, -1.0, 0.4, 0.5];
+        project(&mut values, 2.0);
+        assert!((values.iter().sum::<f64>() - 2.0).abs() < 1e-9 && values[0] == 1.0 && values[1] == 0.0, "{values:?}");
+        assert!((values[3] - values[2] - 0.1).abs() < 1e-9);
+    }
+
+    #[test]
+    fn opposites_find_each_other() {
+        let columns = [vec![1.0, 2.0], vec![-1.0, -2.1], vec![2.0, -1.0], vec![-0.9, -1.0]];
+        assert_eq!(partners(&columns), [Some(1), Some(0), None, None]);
+    }
+}

@@ -226,25 +226,20 @@ pub fn audit_confusion(
     let field = field(target, own, test, settings)?;
     let mut audit = frame(target, &plain, &field)?;
     let tries = |attack| settings.attacks.contains(&attack);
-    let mut starts = Vec::new();
-    if tries(ConfusionAttack::Detection) {
-        for (found, marks) in detect::all(&field, observer)? {
-            audit.detections.push(found);
-            starts.push(marks);
-        }
-    }
+    let detected = if tries(ConfusionAttack::Detection) { detect::all(&field, observer)? } else { Vec::new() };
+    audit.detections = detected.iter().map(|found| found.finding.clone()).collect();
     let mut attacked: Option<(f64, Network)> = None;
     let mut keep = |accuracy: Share, network: Network| {
         if attacked.as_ref().is_none_or(|(best, _)| accuracy.share > *best) {
             attacked = Some((accuracy.share, network));
         }
     };
-    for (found, marks) in audit.detections.iter().zip(&starts) {
-        keep(found.accuracy, without(field.widened, marks)?);
+    for found in &detected {
+        keep(found.finding.accuracy, without(field.widened, &found.marks)?);
     }
     for labelled in numbers(settings, field.order.len()) {
         let pruned = if tries(ConfusionAttack::Pruning) || tries(ConfusionAttack::Combination) {
-            let (found, Choice { marks, .. }) = prune::all(&field, &field.labelled(labelled)?, &starts, observer)?;
+            let (found, Choice { marks, .. }) = prune::all(&field, &field.labelled(labelled)?, &detected, observer)?;
             audit.prunings.extend(found);
             let network = without(field.widened, &marks)?;
             keep(field.accuracy_of(&network)?, network.clone());

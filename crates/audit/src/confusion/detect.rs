@@ -21,17 +21,25 @@ pub(super) const KINDS: [DetectionKind; 6] = [
     DetectionKind::Learned,
 ];
 
-/// Marks of all detections, each with as many units in each group as there are confusion neurons.
-pub(super) fn all(field: &Field<'_>, observer: &mut dyn Observer) -> Result<Vec<(Detection, Marks)>, Error> {
+/// What one detection marked: as many units in each group as there are confusion neurons.
+pub(super) struct Found {
+    pub(super) finding: Detection,
+    pub(super) marks: Marks,
+    /// How suspicious each unit is; with [`DetectionKind::Learned`] the logarithm of odds.
+    pub(super) scores: Vec<Vec<f64>>,
+}
+
+/// All detections.
+pub(super) fn all(field: &Field<'_>, observer: &mut dyn Observer) -> Result<Vec<Found>, Error> {
     KINDS.iter().map(|&kind| one(field, kind, observer)).collect()
 }
 
-fn one(field: &Field<'_>, kind: DetectionKind, observer: &mut dyn Observer) -> Result<(Detection, Marks), Error> {
+fn one(field: &Field<'_>, kind: DetectionKind, observer: &mut dyn Observer) -> Result<Found, Error> {
     let began = Instant::now();
     observer.began(&format!("detection: {}", words(kind)), field.hidden.len());
     let mut marks = nothing(&field.groups);
-    let mut ranking = Vec::new();
-    let mut by_group = Vec::new();
+    let (mut ranked, mut random) = (0.0, 0.0);
+    let (mut by_group, mut all_scores) = (Vec::new(), Vec::new());
     for group in 0..field.hidden.len() {
         step(observer)?;
         let peeled = matches!(kind, DetectionKind::Peeled | DetectionKind::Learned);
@@ -45,16 +53,18 @@ fn one(field: &Field<'_>, kind: DetectionKind, observer: &mut dyn Observer) -> R
         let right = marked.iter().filter(|&&unit| field.truth[group][unit]).count();
         by_group.push(right as f64 / marked.len().max(1) as f64);
         marked.iter().for_each(|&unit| marks[group][unit] = true);
-        ranking.extend(places(&scores).into_iter().zip(field.truth[group].iter().copied()));
+        let weight = field.hidden[group] as f64 / field.hidden.iter().sum::<usize>().max(1) as f64;
+        ranked += weight * average_precision(scores.iter().copied().zip(field.truth[group].iter().copied()).collect());
+        random += weight * field.hidden[group] as f64 / scores.len().max(1) as f64;
+        all_scores.push(scores);
     }
     let seconds = began.elapsed().as_secs_f64();
     let ([precision, recall], accuracy) = (found(&marks, &field.truth), field.accuracy(&marks)?);
-    let chance = ranking.iter().filter(|(_, hidden)| *hidden).count() as f64 / ranking.len().max(1) as f64;
     observer.found(&format!("{}: {:.1} % of the confusion neurons", words(kind), 100.0 * recall));
     let images = if needs_images(kind) { field.unlabelled.len() } else { 0 };
-    let average_precision = average_precision(ranking);
-    let found = Detection { kind, images, precision, recall, average_precision, chance, by_group, accuracy, seconds };
-    Ok((found, marks))
+    let (average_precision, chance) = (ranked, random);
+    let finding = Detection { kind, images, precision, recall, average_precision, chance, by_group, accuracy, seconds };
+    Ok(Found { finding, marks, scores: all_scores })
 }
 
 const fn needs_images(kind: DetectionKind) -> bool {
@@ -98,8 +108,8 @@ fn suspicion(signs: &[Sign], family: Family) -> Vec<f64> {
 }
 
 /// The attacker inserts neurons of its own, whose places it knows, into the group, as many as there are already, and
-/// learns what tells them from the others. That some of the others are confusion neurons too takes away from all odds
-/// alike (Elkan and Noto 2008).
+/// learns what tells them from the others (learning from positive and unlabelled examples, Elkan and Noto 2008). Some of
+/// the others are confusion neurons too; those that look most like it are left out of the next round of learning.
 fn learned(field: &Field<'_>, network: &Network, group: usize) -> Result<Vec<f64>, Error> {
     let groups = Groups::of(network.architecture())?;
     let strategies = field.strategy.map_or(Strategy::ALL.to_vec(), |strategy| vec![strategy]);
@@ -114,11 +124,32 @@ fn learned(field: &Field<'_>, network: &Network, group: usize) -> Result<Vec<f64
         let key = ConfusionKey::draw(positions, &groups, &plan)?;
         let inserted = confuse(network, &key, strategies[insertion % strategies.len()], &weights)?;
         let signs = signs(field, &inserted, group, DetectionKind::Learned)?;
-        rows.extend(described(&signs).into_iter().zip(key.masks_in_the_clear()[group].iter().copied()));
+        let mut old = 0..;
+        let mask = &key.masks_in_the_clear()[group];
+        rows.extend(described(&signs).into_iter().zip(mask).map(|(described, &inserted)| {
+            let old = if inserted { None } else { old.next() };
+            Row { described, old }
+        }));
     }
-    let classifier = Logistic::fit(&rows);
-    let own = signs(field, network, group, DetectionKind::Learned)?;
-    Ok(described(&own).iter().map(|row| classifier.score(row)).collect())
+    let own = described(&signs(field, network, group, DetectionKind::Learned)?);
+    let mut scores = vec![0.0; own.len()];
+    for round in 0..ROUNDS {
+        let suspects = if round == 0 { Vec::new() } else { largest(&scores, field.hidden[group]) };
+        let known = rows.iter().filter(|row| row.old.is_none_or(|unit| !suspects.contains(&unit)));
+        let known: Vec<_> = known.map(|row| (row.described.as_slice(), row.old.is_none())).collect();
+        let classifier = Logistic::fit(&known);
+        scores = own.iter().map(|row| classifier.score(row)).collect();
+    }
+    Ok(scores)
+}
+
+/// Rounds of learning from insertions.
+const ROUNDS: usize = 4;
+
+/// A unit of a network with insertions: its number without them, unless it is one.
+struct Row {
+    described: Vec<f64>,
+    old: Option<usize>,
 }
 
 fn draw(rng: &mut ChaCha8Rng) -> Secret {
@@ -143,12 +174,6 @@ fn largest(scores: &[f64], count: usize) -> Vec<usize> {
     order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
     order.truncate(count);
     order
-}
-
-/// The share of the group that scores lower, so that groups of different sizes and scores can be put in one order.
-fn places(scores: &[f64]) -> Vec<f64> {
-    let lower = |score: f64| scores.iter().filter(|&&other| other < score).count();
-    scores.iter().map(|&score| lower(score) as f64 / scores.len().max(1) as f64).collect()
 }
 
 /// Mean over the hidden ones of the precision among all that rank as high.
@@ -176,6 +201,5 @@ mod tests {
         assert_eq!(average_precision(worst), 0.25);
         assert_eq!(average_precision(vec![(1.0, true), (1.0, false)]), 0.5, "of equal ones the worse order counts");
         assert_eq!(largest(&[0.5, 2.0, 1.0], 2), [1, 2]);
-        assert_eq!(places(&[5.0, 1.0]), [0.5, 0.0]);
     }
 }

@@ -1,7 +1,8 @@
 //! Leaving out what does harm on a few labelled images.
 
+use super::detect::Found;
 use super::signs::cosines;
-use super::{Field, Marks, Pruning, PruningKind, found, nothing};
+use super::{DetectionKind, Field, Marks, Pruning, PruningKind, found, nothing};
 use crate::Error;
 use crate::observer::{Observer, step};
 use crate::pixels::{Lot, to_host};
@@ -21,11 +22,12 @@ pub(super) struct Choice {
     pub(super) loss: f64,
 }
 
-/// All prunings on one set of labelled images. `starts`: marks found otherwise, to be improved.
+/// All prunings on one set of labelled images. `detected`: what was found without labels. Its marks are starts for the
+/// refinement, and the odds that were learned count there beside the labels.
 pub(super) fn all(
     field: &Field<'_>,
     images: &Lot,
-    starts: &[Marks],
+    detected: &[Found],
     observer: &mut dyn Observer,
 ) -> Result<(Vec<Pruning>, Choice), Error> {
     let mut kinds = vec![PruningKind::Sensitivity, PruningKind::Pairs, PruningKind::Factors];
@@ -46,11 +48,10 @@ pub(super) fn all(
         choices.push(choice);
     }
     let (finding, best) = search.measured(PruningKind::Refined, observer, |search, observer| {
-        for marks in starts {
-            choices.push(Choice { loss: search.loss(marks)?, marks: marks.clone() });
-        }
-        let best = choices.drain(..).min_by(|a, b| a.loss.total_cmp(&b.loss));
-        match best {
+        search.evidence = evidence(field, detected);
+        let all = choices.drain(..).map(|choice| choice.marks).chain(detected.iter().map(|found| found.marks.clone()));
+        let starts = all.map(|marks| search.filled(marks)).collect::<Result<Vec<_>, _>>()?;
+        match starts.into_iter().min_by(|a, b| search.cost(a).total_cmp(&search.cost(b))) {
             Some(best) => search.refined(best, observer),
             None => search.sensitivity(false, observer),
         }
@@ -63,6 +64,8 @@ struct Search<'a> {
     field: &'a Field<'a>,
     images: &'a Lot,
     tensors: Tensors,
+    /// Logarithms of odds that a unit is a confusion neuron, from what it looks like; 0 where nothing is known.
+    evidence: Vec<Vec<f64>>,
     /// A unit's opposite.
     partners: Vec<Vec<Option<usize>>>,
     forward: usize,
@@ -74,7 +77,8 @@ impl<'a> Search<'a> {
         let tensors = field.widened.tensors()?;
         let columns = field.groups.values(&tensors, Side::Outgoing, |_| true)?;
         let partners = columns.iter().map(|columns| partners(columns)).collect();
-        Ok(Self { field, images, tensors, partners, forward: 0, backward: 0 })
+        let evidence = evidence(field, &[]);
+        Ok(Self { field, images, tensors, evidence, partners, forward: 0, backward: 0 })
     }
 
     fn measured(
@@ -279,68 +283,99 @@ impl<'a> Search<'a> {
         Ok(if first == usize::MAX { 0 } else { first })
     }
 
-    /// Exchanges a unit that is left out for one that is not, where the loss falls.
+    /// The negative logarithm of the posterior of a choice, up to a constant: labels are as likely as the network says,
+    /// and units are confusion neurons with the odds of the evidence.
+    fn cost(&self, choice: &Choice) -> f64 {
+        let evidence = self.evidence.iter().flatten().zip(choice.marks.iter().flatten());
+        let odds: f64 = evidence.filter(|(_, marked)| **marked).map(|(odds, _)| odds).sum();
+        self.images.len() as f64 * choice.loss - odds
+    }
+
+    /// The choice with as many units in each group as there are confusion neurons.
+    fn filled(&mut self, mut marks: Marks) -> Result<Choice, Error> {
+        let images = self.images.clone();
+        let short = |(marked, &hidden): (&Vec<bool>, &usize)| count(marked) < hidden;
+        if marks.iter().zip(&self.field.hidden).any(short) {
+            let (_, slopes) = self.derivatives(&factors(&marks), &images)?;
+            for (group, marked) in marks.iter_mut().enumerate() {
+                let gains = self.gains(&slopes, group);
+                let mut units: Vec<usize> = (0..gains.len()).filter(|&unit| !marked[unit]).collect();
+                units.sort_by(|&a, &b| gains[b].total_cmp(&gains[a]));
+                let missing = self.field.hidden[group].saturating_sub(count(marked));
+                units.iter().take(missing).for_each(|&unit| marked[unit] = true);
+            }
+        }
+        Ok(Choice { loss: self.loss(&marks)?, marks })
+    }
+
+    /// What leaving out each unit of a group takes from the cost, to first order.
+    fn gains(&self, slopes: &[Vec<f64>], group: usize) -> Vec<f64> {
+        let images = self.images.len() as f64;
+        slopes[group].iter().zip(&self.evidence[group]).map(|(slope, odds)| images * slope + odds).collect()
+    }
+
+    /// Exchanges a unit that is left out for one that is not, where the cost falls.
     fn refined(&mut self, mut best: Choice, observer: &mut dyn Observer) -> Result<Choice, Error> {
         let images = self.images.clone();
         let mut swaps = self.field.settings.prune.swaps;
         while swaps > 0 {
             let (_, slopes) = self.derivatives(&factors(&best.marks), &images)?;
-            let candidates = self.exchanges(&best.marks, &slopes);
             let mut better = None;
-            for (_, group, out, back) in candidates.into_iter().take(TRIES) {
+            for (_, group, out, back) in self.exchanges(&best.marks, &slopes).into_iter().take(TRIES.min(swaps)) {
                 step(observer)?;
-                if swaps == 0 {
-                    break;
-                }
                 swaps -= 1;
                 let mut marks = best.marks.clone();
-                if let Some(out) = out {
-                    marks[group][out] = true;
-                }
-                if let Some(back) = back {
-                    marks[group][back] = false;
-                }
-                let loss = self.loss(&marks)?;
-                if loss < best.loss {
-                    better = Some(Choice { marks, loss });
+                (marks[group][out], marks[group][back]) = (true, false);
+                let choice = Choice { loss: self.loss(&marks)?, marks };
+                if self.cost(&choice) < self.cost(&best) {
+                    better = Some(choice);
                     break;
                 }
             }
             match better {
                 Some(better) => best = better,
-                None => return Ok(best),
+                None => break,
             }
         }
         Ok(best)
     }
 
     /// Units to leave out and units to take back instead, the most promising first.
-    fn exchanges(&self, marks: &Marks, slopes: &[Vec<f64>]) -> Vec<(f64, usize, Option<usize>, Option<usize>)> {
+    fn exchanges(&self, marks: &Marks, slopes: &[Vec<f64>]) -> Vec<(f64, usize, usize, usize)> {
         let mut out = Vec::new();
-        for (group, marked) in marks.iter().enumerate().filter(|(group, _)| self.field.hidden[*group] > 0) {
+        for (group, marked) in marks.iter().enumerate() {
+            let gains = self.gains(slopes, group);
             let order = |side: bool, sign: f64| {
                 let mut units: Vec<usize> = (0..marked.len()).filter(|&unit| marked[unit] == side).collect();
-                units.sort_by(|&a, &b| (sign * slopes[group][b]).total_cmp(&(sign * slopes[group][a])));
+                units.sort_by(|&a, &b| (sign * gains[b]).total_cmp(&(sign * gains[a])));
                 units.truncate(SUSPECTS);
                 units
             };
             let (kept, gone) = (order(false, 1.0), order(true, -1.0));
-            let room = marked.iter().filter(|&&marked| marked).count() < self.field.hidden[group];
-            if room {
-                out.extend(kept.iter().map(|&unit| (slopes[group][unit], group, Some(unit), None)));
-                continue;
-            }
-            for &unit in &kept {
-                out.extend(
-                    gone.iter().map(|&back| (slopes[group][unit] - slopes[group][back], group, Some(unit), Some(back))),
-                );
-            }
+            let pairs = kept.iter().flat_map(|&unit| gone.iter().map(move |&back| (unit, back)));
+            out.extend(pairs.map(|(unit, back)| (gains[unit] - gains[back], group, unit, back)));
         }
         out.sort_by(|a, b| b.0.total_cmp(&a.0));
         out
     }
 }
 
+fn count(marked: &[bool]) -> usize {
+    marked.iter().filter(|&&marked| marked).count()
+}
+
+/// What was learned of each unit without labels, within ±[`SURE`].
+fn evidence(field: &Field<'_>, detected: &[Found]) -> Vec<Vec<f64>> {
+    let learned = detected.iter().find(|found| found.finding.kind == DetectionKind::Learned);
+    let clamped = |scores: &Vec<f64>| scores.iter().map(|odds| odds.clamp(-SURE, SURE)).collect();
+    match learned {
+        Some(found) => found.scores.iter().map(clamped).collect(),
+        None => field.truth.iter().map(|units| vec![0.0; units.len()]).collect(),
+    }
+}
+
+/// Odds count for no more than this, as a logarithm: what was learned from a few insertions may be wrong.
+const SURE: f64 = 6.0;
 /// Rounds in which an ablation leaves units out.
 const ABLATION_ROUNDS: usize = 8;
 /// Units of each kind in a group that an exchange is tried with.

@@ -121,9 +121,9 @@ pub struct Detection {
     pub precision: f64,
     /// Marked units that are confusion neurons, of all confusion neurons.
     pub recall: f64,
-    /// Average precision over the units of all groups, by their score within their group.
+    /// Average precision of the order of suspicion within each group, its mean over all confusion neurons.
     pub average_precision: f64,
-    /// The same for a random order: the share of confusion neurons.
+    /// About the same for a random order: the share of confusion neurons in their group.
     pub chance: f64,
     /// Precision in each group; 0 where there is no confusion neuron.
     pub by_group: Vec<f64>,

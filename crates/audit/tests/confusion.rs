@@ -12,6 +12,7 @@ use cleave_data::{LoadOptions, Loader, Preparation, Shapes};
 use cleave_nets::{Architecture, Layer, Network, Shape, Window};
 use cleave_retrain::{Measurement, TrainSettings, Trainer};
 use cleave_secrets::Secret;
+use serde_json::Value;
 use std::sync::LazyLock;
 
 /// Side of the images in pixels.
@@ -203,14 +204,30 @@ fn the_same_seed_gives_the_same_record_and_the_record_survives_json() {
     let again = audit(Strategy::Samp, &whole());
     assert_eq!(first.without_times(), again.without_times());
     let text = serde_json::to_string(&first).unwrap();
-    let mut read: ConfusionAudit = serde_json::from_str(&text).unwrap();
-    assert_eq!(serde_json::to_string(&read).unwrap(), text);
-    let (pictured, kept) = (read.saliency.as_mut().unwrap(), saliency);
-    pictured.originals = kept.originals.clone();
-    pictured.columns.iter_mut().zip(&kept.columns).for_each(|(read, kept)| read.pictures = kept.pictures.clone());
-    assert_eq!(read, first);
+    let read: ConfusionAudit = serde_json::from_str(&text).unwrap();
+    alike(&serde_json::to_value(&read).unwrap(), &serde_json::to_value(&first).unwrap());
+    assert_eq!((&read.groups, &read.settings, &read.key), (&first.groups, &first.settings, &first.key));
     let page = confusion_page(&first).unwrap();
     assert!(page.contains("What is the key worth?") && page.contains(&first.key));
+}
+
+/// The same values, numbers but for the last digit, which JSON may lose.
+fn alike(a: &Value, b: &Value) {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => {
+            let [a, b] = [a, b].map(|number| number.as_f64().unwrap());
+            assert!((a - b).abs() <= 1e-12 * a.abs(), "{a} {b}");
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            assert_eq!(a.len(), b.len());
+            a.iter().zip(b).for_each(|(a, b)| alike(a, b));
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            assert!(a.keys().eq(b.keys()));
+            a.values().zip(b.values()).for_each(|(a, b)| alike(a, b));
+        }
+        (a, b) => assert_eq!(a, b),
+    }
 }
 
 /// Says stop after some steps.

@@ -40,7 +40,7 @@ fn first(audit: &ConfusionAudit) -> String {
     let cards = [("with the key", "kept", audit.with_key), ("without it", "broken", audit.without_key)];
     let mut boxes: String = cards.iter().map(|(name, class, share)| card(name, class, *share)).collect();
     if let Some(best) = best(audit) {
-        boxes += &card(&format!("after {}", best.name), "open", best.accuracy);
+        boxes += &card("after the best attack", "open", best.accuracy);
     }
     let links = [
         ("recovered", "What attacks recovered"),
@@ -131,8 +131,9 @@ const fn start_look(start: TuneStart) -> Look {
 
 fn recovered(audit: &ConfusionAudit) -> Result<String, Error> {
     let all = results(audit);
-    let lead = "Against labelled images and time that an attack took, on the device named below. What an honest client gets by \
-        fine-tuning with the key, and what training from random weights gets without the model, are drawn beside them.";
+    let lead = "Against labelled images and against time, on the device named below. Detection needs no label, and stands at the \
+        left end. What an honest client gets by fine-tuning with the key, and what training from random weights gets without \
+        the model, are drawn beside the attacks.";
     if all.is_empty() {
         return Ok(part("recovered", "What attacks recovered", lead, &nothing("No attack was run.")));
     }
@@ -154,7 +155,14 @@ fn summary(audit: &ConfusionAudit) -> String {
     let regained = |accuracy: Share| audit.regained(accuracy.share).map_or_else(|| "–".to_owned(), percent);
     let rows = said::by_kind(audit).into_iter().map(|attack| {
         let cells = [
-            head(&escape(&attack.name), 1),
+            head(
+                &format!(
+                    "{}{}",
+                    escape(&attack.name),
+                    if attack.baseline { "<small>baseline, no attack</small>" } else { "" }
+                ),
+                1,
+            ),
             number(&count(attack.labelled)),
             number(&seconds(attack.seconds)),
             number(&share_cell(attack.accuracy)),
@@ -162,9 +170,9 @@ fn summary(audit: &ConfusionAudit) -> String {
         ];
         row("", &cells)
     });
-    let note = "<p class=\"note\">Of each kind of attack the run that did best on the test images, which the attacker does \
-        not have: it would choose on images of its own. Regained: 0 is the accuracy without the key, 100 % that with \
-        it.</p>\n";
+    let note = "<p class=\"note\">Of each kind the run that did best on the test images, which the attacker does not have: it \
+        would choose on images of its own. Regained: 0 is the accuracy without the key, 100 % that with it. Times are of the \
+        step alone: a refinement begins with what was found before it, and fine-tuning after pruning with that.</p>\n";
     format!("{}{note}", table("The best of each kind of attack", &columns, &rows.collect::<Vec<_>>()))
 }
 
@@ -265,7 +273,7 @@ fn prunings(audit: &ConfusionAudit) -> String {
         confusion neurons. The last line starts from the best of all choices before it, those of detections included, and \
         exchanges units; what was learned without labels counts there beside the labels.";
     let columns = [
-        Column::Number("labelled images"),
+        Column::Text("labelled images"),
         Column::Text("how"),
         Column::Number("precision"),
         Column::Number("recall"),
@@ -312,7 +320,7 @@ fn tunings(audit: &ConfusionAudit) -> Result<String, Error> {
     numbers.dedup();
     let charts = numbers.iter().map(|&labelled| curve(audit, labelled)).collect::<Result<String, Error>>()?;
     let columns = [
-        Column::Number("labelled images"),
+        Column::Text("labelled images"),
         Column::Text("begins"),
         Column::Number("right answers at first"),
         Column::Number("at the end"),

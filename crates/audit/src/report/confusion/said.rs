@@ -10,7 +10,7 @@ pub(super) struct Attack {
     pub(super) seconds: f64,
     pub(super) accuracy: Share,
     /// A baseline: with the key, or without the model.
-    baseline: bool,
+    pub(super) baseline: bool,
 }
 
 /// Of each kind of attack the run that was right most often.

@@ -151,6 +151,8 @@ fn neurons_as_at_the_start_of_training_are_found_by_their_normalisations() {
 fn sampled_neurons_are_found_by_statistics_that_do_not_fit() {
     let audit = attacked(Strategy::Samp);
     assert!(detection(&audit, DetectionKind::Peeled).recall > 0.8);
+    assert_eq!(detection(&audit, DetectionKind::Repeats).recall, 1.0, "they repeat values bit for bit");
+    assert_eq!(detection(&audit, DetectionKind::Repeats).images, 0);
     assert!(audit.regained(refined(&audit)).unwrap() > 0.6);
 }
 

@@ -18,6 +18,9 @@ pub enum Side {
     Outgoing,
 }
 
+/// Sees an entry: its group and unit, its tensor, its place there.
+type Visit<'a> = dyn FnMut((usize, usize), &HostTensor, usize) + 'a;
+
 impl Groups {
     /// The entries that belong to each unit, in the tensors whose name `wanted` accepts, for each group and each of its
     /// units. Units of a group list theirs in the same order.
@@ -48,12 +51,14 @@ impl Groups {
     /// [`Error::OtherNetwork`] for tensors of a network with other channels.
     pub fn outgoing(&self, weights: &Tensors, gradients: &Tensors) -> Result<Vec<Vec<f64>>, Error> {
         let mut out: Vec<Vec<f64>> = self.list().iter().map(|group| vec![0.0; group.units]).collect();
-        for (name, weight) in weights {
+        for (name, weight) in weights.iter().filter(|(name, _)| self.axis(name, Side::Outgoing).is_some()) {
             let Some(gradient) = gradients.get(name).filter(|gradient| gradient.shape == weight.shape) else {
-                continue;
+                let other =
+                    gradients.get(name).map_or("nothing".to_owned(), |other| format!("shape {:?}", other.shape));
+                let own = format!("shape {:?} of {name}", weight.shape);
+                return Err(Error::OtherNetwork { what: "the gradient", expected: other, got: own });
             };
-            let one = BTreeMap::from([(name.clone(), weight.clone())]);
-            self.visit(&one, Side::Outgoing, |_| true, &mut |(group, unit), weight, at| {
+            self.visit_one(name, weight, Side::Outgoing, &mut |(group, unit), weight, at| {
                 out[group][unit] += f64::from(weight.values[at]) * f64::from(gradient.values[at]);
             })?;
         }
@@ -90,15 +95,18 @@ impl Groups {
         tensors: &Tensors,
         side: Side,
         wanted: impl Fn(&str) -> bool,
-        each: &mut dyn FnMut((usize, usize), &HostTensor, usize),
+        each: &mut Visit<'_>,
     ) -> Result<(), Error> {
-        for (name, tensor) in tensors.iter().filter(|(name, _)| wanted(name)) {
-            let Some((wire, layout)) = self.axis(name, side) else { continue };
-            let owners = self.owners(layout);
-            for span in spans(wire, tensor, name, side, owners.len())? {
-                if let Some(owner) = owners[span.index] {
-                    (span.from..span.to).for_each(|at| each(owner, tensor, at));
-                }
+        let mut chosen = tensors.iter().filter(|(name, _)| wanted(name));
+        chosen.try_for_each(|(name, tensor)| self.visit_one(name, tensor, side, each))
+    }
+
+    fn visit_one(&self, name: &str, tensor: &HostTensor, side: Side, each: &mut Visit<'_>) -> Result<(), Error> {
+        let Some((wire, layout)) = self.axis(name, side) else { return Ok(()) };
+        let owners = self.owners(layout);
+        for span in spans(wire, tensor, name, side, owners.len())? {
+            if let Some(owner) = owners[span.index] {
+                (span.from..span.to).for_each(|at| each(owner, tensor, at));
             }
         }
         Ok(())
@@ -153,8 +161,8 @@ fn spans(
     if misfit {
         return Err(Error::OtherNetwork {
             what: "the tensor",
-            expected: format!("{outputs} outputs and {inputs} inputs in {name}"),
-            got: format!("shape {:?}", tensor.shape),
+            expected: format!("shape {:?}", tensor.shape),
+            got: format!("{outputs} outputs and {inputs} inputs in {name}"),
         });
     }
     let rest = tensor.values.len() / cells;

@@ -333,6 +333,7 @@ fn sums_over_outgoing_weights_are_derivatives_by_a_common_factor() {
     let gradients = steady.gradients(&total.backward()).unwrap();
     assert_eq!(plain.tensors().unwrap(), tensors, "running statistics stay");
     let derivatives = groups.outgoing(&tensors, &gradients).unwrap();
+    assert!(matches!(groups.outgoing(&tensors, &Default::default()), Err(Error::OtherNetwork { .. })));
     for (group, unit) in [(0, 0), (1, 3), (3, 7)] {
         let at = |factor: f32| {
             let mut factors: Vec<Vec<f32>> = groups.list().iter().map(|group| vec![1.0; group.units]).collect();

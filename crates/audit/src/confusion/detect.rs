@@ -12,9 +12,10 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::time::Instant;
 
-pub(super) const KINDS: [DetectionKind; 6] = [
+pub(super) const KINDS: [DetectionKind; 7] = [
     DetectionKind::Weights,
     DetectionKind::Initial,
+    DetectionKind::Repeats,
     DetectionKind::Statistics,
     DetectionKind::Peeled,
     DetectionKind::Copies,
@@ -68,13 +69,14 @@ fn one(field: &Field<'_>, kind: DetectionKind, observer: &mut dyn Observer) -> R
 }
 
 const fn needs_images(kind: DetectionKind) -> bool {
-    !matches!(kind, DetectionKind::Weights | DetectionKind::Initial)
+    !matches!(kind, DetectionKind::Weights | DetectionKind::Initial | DetectionKind::Repeats)
 }
 
 const fn family(kind: DetectionKind) -> Family {
     match kind {
         DetectionKind::Weights | DetectionKind::Learned => Family::Weights,
         DetectionKind::Initial => Family::Initial,
+        DetectionKind::Repeats => Family::Repeats,
         DetectionKind::Statistics | DetectionKind::Peeled => Family::Statistics,
         DetectionKind::Copies => Family::Copies,
     }
@@ -84,6 +86,7 @@ const fn words(kind: DetectionKind) -> &'static str {
     match kind {
         DetectionKind::Weights => "weights",
         DetectionKind::Initial => "initial values",
+        DetectionKind::Repeats => "repeated values",
         DetectionKind::Statistics => "statistics",
         DetectionKind::Peeled => "statistics, peeled",
         DetectionKind::Copies => "copies and opposites",

@@ -100,6 +100,8 @@ pub enum DetectionKind {
     Weights,
     /// Biases and parameters of normalisations that are exactly those at the start of training, or far from the others'.
     Initial,
+    /// Weights that stand, bit for bit, in another place of the same tensors too.
+    Repeats,
     /// Statistics of activations, held against the running statistics of normalisations where there are any.
     Statistics,
     /// The same, where the units found in earlier groups are left out before the next group is measured.

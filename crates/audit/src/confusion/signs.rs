@@ -7,13 +7,14 @@ use crate::pixels::to_host;
 use burn::tensor::Tensor;
 use cleave_confusion::{Groups, Side, Tensors};
 use cleave_nets::{HostTensor, Layer, Network};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Which detection a sign counts for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
     Weights,
     Initial,
+    Repeats,
     Statistics,
     Copies,
 }
@@ -83,6 +84,9 @@ pub(super) fn of_weights(groups: &Groups, tensors: &Tensors, group: usize) -> Re
         Sign::new(Family::Weights, leave_one_out(&columns)),
         Sign::new(Family::Weights, each(&biases, mean)),
         Sign::upwards(Family::Initial, each(&biases, |values| untouched(values, 0.0))),
+        Sign::upwards(Family::Repeats, repeats(&rows)),
+        Sign::upwards(Family::Repeats, repeats(&columns)),
+        Sign::upwards(Family::Repeats, repeats(&biases)),
         Sign::upwards(Family::Copies, closest(&rows, 1.0)),
         Sign::upwards(Family::Copies, closest(&columns, -1.0)),
     ];
@@ -264,6 +268,14 @@ fn moment(values: &[f32], power: i32) -> f64 {
 fn neighbours(values: &[f32]) -> f64 {
     let squares = f64::from(product(values, values)).max(1e-12);
     f64::from(product(values, values.get(1..).unwrap_or_default())) / squares
+}
+
+/// For each vector the share of values other than 0 that stand, bit for bit, in another place too.
+fn repeats(vectors: &[Vec<f32>]) -> Vec<f64> {
+    let mut counts: HashMap<u32, usize> = HashMap::new();
+    vectors.iter().flatten().for_each(|value| *counts.entry(value.to_bits()).or_default() += 1);
+    let repeated = |value: &&f32| **value != 0.0 && counts.get(&value.to_bits()).is_some_and(|&count| count > 1);
+    each(vectors, |vector| vector.iter().filter(repeated).count() as f64 / vector.len().max(1) as f64)
 }
 
 /// The share of values that are exactly as at the start of training.

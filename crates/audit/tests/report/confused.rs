@@ -58,6 +58,7 @@ fn detections(groups: usize) -> Vec<Detection> {
     let kinds = [
         (DetectionKind::Weights, 0.12),
         (DetectionKind::Initial, 0.03),
+        (DetectionKind::Repeats, 0.05),
         (DetectionKind::Statistics, 0.4),
         (DetectionKind::Peeled, 0.6),
         (DetectionKind::Copies, 0.2),

@@ -142,6 +142,7 @@ pub(super) const fn detection_name(kind: DetectionKind) -> &'static str {
     match kind {
         DetectionKind::Weights => "weights",
         DetectionKind::Initial => "initial values",
+        DetectionKind::Repeats => "values that occur twice",
         DetectionKind::Statistics => "statistics of activations",
         DetectionKind::Peeled => "statistics, layer by layer",
         DetectionKind::Copies => "copies and opposites",

@@ -236,7 +236,7 @@ impl Auditor<'_> {
 }
 
 /// `LibTorch(Cpu)` of `Device<LibTorch(Cpu)>`.
-fn device_name(device: &cleave_nets::Device) -> String {
+pub(crate) fn device_name(device: &cleave_nets::Device) -> String {
     let written = format!("{device:?}");
     let inner = written.strip_prefix("Device<").and_then(|rest| rest.strip_suffix('>'));
     inner.map_or_else(|| written.clone(), str::to_owned)

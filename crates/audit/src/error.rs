@@ -21,6 +21,9 @@ pub enum Error {
     /// From a key and what it acts on.
     #[error(transparent)]
     Keyed(#[from] cleave_keyed::Error),
+    /// From confusion neurons and their key.
+    #[error(transparent)]
+    Confusion(#[from] cleave_confusion::Error),
     /// From the linear algebra.
     #[error(transparent)]
     Leakage(#[from] cleave_leakage::LeakageError),

@@ -2,6 +2,7 @@
 
 mod auditor;
 mod baseline;
+mod confusion;
 mod decoder;
 mod error;
 mod estimate;
@@ -25,6 +26,11 @@ mod white_box;
 
 pub use auditor::{AuditSettings, Auditor, Candidate};
 pub use cleave_partition::Attack;
+pub use confusion::{
+    ConfusionAttack, ConfusionAudit, ConfusionSettings, ConfusionTarget, Detection, DetectionKind, FineTuneSettings,
+    GroupFindings, PruneSettings, Pruning, PruningKind, Saliency, SaliencyColumn, SaliencyKind, SaliencyOf, TuneStart,
+    Tuning, TuningPoint, audit_confusion,
+};
 pub use decoder::DecoderSettings;
 pub use error::Error;
 pub use extraction::ExtractionSettings;
@@ -38,7 +44,7 @@ pub use least_squares::LinearSettings;
 pub use observer::{Observer, Silent};
 pub use probe::ProbeSettings;
 pub use query_free::SubstituteSettings;
-pub use report::page;
+pub use report::{confusion_page, page};
 pub use similarity::Judge;
 pub use summary::{record_hash, summarise};
 pub use target::Target;

@@ -7,6 +7,7 @@ mod answer;
 mod axis;
 mod chart;
 mod closing;
+mod confusion;
 mod curves;
 mod defences;
 mod figures;
@@ -19,6 +20,7 @@ mod threats;
 mod view;
 
 use crate::{Audit, CutVerdict, Error};
+pub use confusion::confusion_page;
 use view::View;
 
 /// Draws an audit as one HTML page, UTF-8, that answers "may I release this?".
@@ -49,14 +51,19 @@ pub fn page(audit: &Audit, verdicts: &[CutVerdict]) -> Result<String, Error> {
         tables::candidates(&view),
         closing::sections(&view),
     ];
-    let (title, style, body) = (html::escape(&audit.subject.model), include_str!("report/style.css"), body.concat());
-    Ok(format!(
+    Ok(document(&format!("May I release this? {}", audit.subject.model), &body.concat()))
+}
+
+/// A page around its content. `title` is text, `body` markup.
+fn document(title: &str, body: &str) -> String {
+    let (title, style) = (html::escape(title), include_str!("report/style.css"));
+    format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<title>May I release this? {title}</title>\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n\
          <style>\n{style}</style>\n</head>\n<body>\n<main>\n{body}</main>\n</body>\n</html>\n"
-    ))
+    )
 }
 
 /// What a browser may do for this page: show its own images and style, and nothing else.

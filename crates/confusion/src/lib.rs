@@ -11,6 +11,7 @@
 //!   others, the two ways through a residual block are added, a grouped convolution grows by whole groups.
 //! - [`Plan`] says how many channels each group of channels gets, [`Strategy`] what their weights are.
 //! - [`ConfusionKey`] holds the positions. [`confuse`] inserts, [`strip`] takes out again.
+//! - [`Groups::values`], [`Groups::outgoing`] and [`Groups::gate`] say which weights belong to which unit.
 //! - [`gain`] is the paper's Eq. 1, [`search`] looks for the plan that makes it large.
 //!
 //! Deliberately absent: attacks, which live in `cleave-audit`, and files of networks. What the attacks recover is the
@@ -23,6 +24,7 @@ mod groups;
 mod key;
 mod plan;
 mod strategy;
+mod units;
 
 pub use confuse::{confuse, reposition, strip, without};
 pub use error::Error;
@@ -31,3 +33,4 @@ pub use groups::{Group, Groups};
 pub use key::{ConfusionKey, PURPOSE};
 pub use plan::{PerLayer, Plan};
 pub use strategy::Strategy;
+pub use units::{Side, Tensors};

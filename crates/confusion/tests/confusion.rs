@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use cleave_confusion::{
-    ConfusionKey, Error, Groups, PerLayer, Plan, Strategy, confuse, gain, reposition, search, strip, without,
+    ConfusionKey, Error, Groups, PerLayer, Plan, Side, Strategy, confuse, gain, reposition, search, strip, without,
 };
 use cleave_nets::{
     AlexNet, Architecture, CifarResNet, ConvMixer, DenseNet, Layer, Network, RegNetX, ResNet, Shape, SignalKind,
@@ -325,4 +325,73 @@ fn the_search_keeps_its_budget_and_finds_no_less_than_an_even_plan() {
     let found = measure(&found);
     assert!(steps > 1 && found.memory <= 0.1);
     assert!(found.distance >= best, "{} against {best}", found.distance);
+}
+
+#[test]
+fn a_unit_with_outgoing_weights_of_0_is_as_good_as_left_out() {
+    for plain in [
+        residual(8),
+        network(
+            Shape::new(3, 8, 8),
+            vec![conv(6, 3, 1), NORM, Layer::Flatten, Layer::Linear { features: 4 }, Layer::Linear { features: 2 }],
+        ),
+    ] {
+        let groups = Groups::of(plain.architecture()).unwrap();
+        let marked: Vec<Vec<bool>> =
+            groups.list().iter().map(|group| (0..group.units).map(|unit| unit % 3 == 1).collect()).collect();
+        let factors: Vec<Vec<f32>> =
+            marked.iter().map(|marked| marked.iter().map(|&marked| f32::from(!marked)).collect()).collect();
+        let mut tensors = plain.tensors().unwrap();
+        groups.gate(&mut tensors, &factors).unwrap();
+        let gated = Network::from_tensors(plain.architecture().clone(), tensors, plain.device()).unwrap();
+        let left = scores(&without(&plain, &marked).unwrap());
+        let furthest = scores(&gated).iter().zip(&left).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(furthest < 1e-3, "{furthest}");
+        let wrong = groups.gate(&mut plain.tensors().unwrap(), &factors[1..]);
+        assert!(matches!(wrong, Err(Error::OtherNetwork { .. })));
+    }
+}
+
+#[test]
+fn sums_over_outgoing_weights_are_derivatives_by_a_common_factor() {
+    let plain = residual(8);
+    let groups = Groups::of(plain.architecture()).unwrap();
+    let tensors = plain.tensors().unwrap();
+    // The sum of all scores, and its derivative by the factor of a unit, against a difference.
+    let sum = |network: &Network| scores(network).iter().map(|&score| f64::from(score)).sum::<f64>();
+    let steady = plain.steady();
+    let dims = [2, 3, 8, 8];
+    let x =
+        burn::tensor::Tensor::<4>::from_data(burn::tensor::TensorData::new(images(&plain, 2), dims), plain.device());
+    let total = steady.forward(x.autodiff(), cleave_nets::Pass::default()).unwrap().sum();
+    let gradients = steady.gradients(&total.backward()).unwrap();
+    assert_eq!(plain.tensors().unwrap(), tensors, "running statistics stay");
+    let derivatives = groups.outgoing(&tensors, &gradients).unwrap();
+    assert!(matches!(groups.outgoing(&tensors, &Default::default()), Err(Error::OtherNetwork { .. })));
+    for (group, unit) in [(0, 0), (1, 3), (3, 7)] {
+        let at = |factor: f32| {
+            let mut factors: Vec<Vec<f32>> = groups.list().iter().map(|group| vec![1.0; group.units]).collect();
+            factors[group][unit] = factor;
+            let mut tensors = tensors.clone();
+            groups.gate(&mut tensors, &factors).unwrap();
+            sum(&Network::from_tensors(plain.architecture().clone(), tensors, plain.device()).unwrap())
+        };
+        let (expected, got) = ((at(1.01) - at(0.99)) / 0.02, derivatives[group][unit]);
+        assert!((expected - got).abs() < 0.02 * (1.0 + expected.abs()), "{expected} {got}");
+    }
+}
+
+#[test]
+fn each_unit_has_its_own_weights() {
+    let plain = residual(8);
+    let groups = Groups::of(plain.architecture()).unwrap();
+    let tensors = plain.tensors().unwrap();
+    let bias = groups.values(&tensors, Side::Incoming, |name| name == "0.bias").unwrap();
+    let own: Vec<f32> = bias[0].concat();
+    assert_eq!(own, tensors["0.bias"].values);
+    assert!(bias[1].iter().all(Vec::is_empty));
+    let last = groups.values(&tensors, Side::Outgoing, |name| name == "8.weight").unwrap();
+    assert!(last[3].iter().all(|column| column.len() == 3), "one for each class");
+    let other = residual(4).tensors().unwrap();
+    assert!(matches!(groups.values(&other, Side::Incoming, |_| true), Err(Error::OtherNetwork { .. })));
 }

@@ -193,6 +193,15 @@ impl Network {
         Self { nodes, device: self.device.clone().autodiff(), ..self.clone() }
     }
 
+    /// The same weights where gradients are tracked, and where normalisations keep to their running statistics: the
+    /// function that is used after training, with its derivatives by the weights.
+    #[must_use]
+    pub fn steady(&self) -> Self {
+        let mut network = self.trainable();
+        node::hold_statistics(&mut network.nodes);
+        network
+    }
+
     /// The same weights where no gradient is tracked.
     #[must_use]
     pub fn frozen(&self) -> Self {

@@ -254,6 +254,20 @@ pub(crate) fn collect(
     Ok(())
 }
 
+/// Has normalisations use their running statistics, and leave them as they are, where gradients are tracked too.
+pub(crate) fn hold_statistics(nodes: &mut [Node]) {
+    for node in nodes {
+        match node {
+            Node::Norm(norm) => norm.training = Param::initialized(norm.training.id, Flag::new(false)),
+            Node::Residual(Branches { body, shortcut }) => {
+                hold_statistics(body);
+                hold_statistics(shortcut);
+            }
+            _ => {}
+        }
+    }
+}
+
 /// A weight, or its gradient; 0 where none reached it.
 fn fetch<const D: usize>(param: &Param<Tensor<D>>, gradients: Option<&Gradients>) -> Result<HostTensor, Error> {
     let value = param.val();

@@ -135,7 +135,7 @@ impl<'a> Column<'a> {
 }
 
 /// An image with words that stand for it; a dash where there is none.
-fn image(png: Option<&Vec<u8>>, words: &str, (width, height): (usize, usize)) -> String {
+pub(super) fn image(png: Option<&Vec<u8>>, words: &str, (width, height): (usize, usize)) -> String {
     let Some(png) = png else {
         return "<span class=\"muted\">–</span>".to_owned();
     };

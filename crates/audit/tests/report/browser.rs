@@ -57,7 +57,7 @@ fn open(file: &Path, folder: &Path, more: &[&str]) -> String {
 }
 
 /// Opens a page in frames of all [`WIDTHS`] and gives what each of them measured.
-fn measured(page: &str, dark: bool) -> Vec<Value> {
+pub(crate) fn measured(page: &str, dark: bool) -> Vec<Value> {
     let folder = tempfile::tempdir().unwrap();
     let inner = folder.path().join("page.html");
     // Its own rules forbid scripts; the copy that is measured gives them up.
@@ -86,7 +86,7 @@ fn measured(page: &str, dark: bool) -> Vec<Value> {
 const FAULTS: [&str; 8] = ["undecoded", "outside", "cut", "overlaps", "pale", "small", "fetched", "scrolled"];
 
 /// The faults of a page, by width; no words where there are none.
-fn faults(all: &[Value]) -> Vec<String> {
+pub(crate) fn faults(all: &[Value]) -> Vec<String> {
     let mut faults = Vec::new();
     for found in all {
         let width = &found["width"];
@@ -123,7 +123,7 @@ fn check(dark: bool, background: &str) {
 }
 
 /// Leaves the page in the folder that `CLEAVE_REPORT_OUT` names, to be looked at.
-fn keep(name: &str, page: &str) {
+pub(crate) fn keep(name: &str, page: &str) {
     if let Some(folder) = std::env::var_os("CLEAVE_REPORT_OUT").map(PathBuf::from) {
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join(format!("{name}.html")), page).unwrap();

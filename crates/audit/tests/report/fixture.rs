@@ -432,13 +432,13 @@ fn scores(quality: f64) -> Scores {
     }
 }
 
-fn share(share: f64, of: usize) -> Share {
+pub(crate) fn share(share: f64, of: usize) -> Share {
     let share = share.clamp(0.0, 1.0);
     let half = 1.96 * (share * (1.0 - share) / of as f64).sqrt();
     Share { share, low: (share - half).max(0.0), high: (share + half).min(1.0), of }
 }
 
-fn originals() -> Vec<Pixels> {
+pub(crate) fn originals() -> Vec<Pixels> {
     let dataset = Shapes::new(5, SIDE, 11).unwrap().dataset("val", PICTURES);
     (0..PICTURES).map(|index| dataset.decode(index).unwrap()).collect()
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests may stop the test
 
 mod browser;
+mod confused;
 mod fixture;
 
 use cleave_audit::{CutFindings, CutVerdict, Error, Stand, page};

@@ -29,7 +29,7 @@ fn loader(split: &str, images: usize) -> Loader {
 }
 
 fn architecture() -> Architecture {
-    let conv = |filters, stride| Layer::Conv2d { filters, window: Window::square(3, stride, 1), groups: 1 };
+    let conv = |filters, stride| Layer::Conv2d { filters, window: Window::square(3, stride, 1), groups: 1, bias: true };
     let norm = Layer::BatchNorm { epsilon: 1e-5 };
     let block = Layer::Residual {
         body: vec![conv(16, 1), norm.clone(), Layer::Relu, conv(24, 1), norm.clone()],

@@ -70,12 +70,7 @@ impl Groups {
     /// # Errors
     /// [`Error::OtherNetwork`] for tensors of a network with other channels, or another number of factors.
     pub fn gate(&self, tensors: &mut Tensors, factors: &[Vec<f32>]) -> Result<(), Error> {
-        let own: Vec<_> = self.list().iter().map(|group| group.units).collect();
-        let got: Vec<_> = factors.iter().map(Vec::len).collect();
-        if own != got {
-            let text = |units: &[usize]| format!("channels {units:?}");
-            return Err(Error::OtherNetwork { what: "the factors", expected: text(&got), got: text(&own) });
-        }
+        self.expect("the choice of factors", &factors.iter().map(Vec::len).collect::<Vec<_>>())?;
         for (name, tensor) in tensors {
             let Some((wire, layout)) = self.axis(name, Side::Outgoing) else { continue };
             let owners = self.owners(layout);

@@ -82,14 +82,16 @@ pub(super) fn of_weights(groups: &Groups, tensors: &Tensors, group: usize) -> Re
         Sign::new(Family::Weights, each(&columns, neighbours)),
         Sign::new(Family::Weights, leave_one_out(&rows)),
         Sign::new(Family::Weights, leave_one_out(&columns)),
-        Sign::new(Family::Weights, each(&biases, mean)),
-        Sign::upwards(Family::Initial, each(&biases, |values| untouched(values, 0.0))),
         Sign::upwards(Family::Repeats, repeats(&rows)),
         Sign::upwards(Family::Repeats, repeats(&columns)),
-        Sign::upwards(Family::Repeats, repeats(&biases)),
         Sign::upwards(Family::Copies, closest(&rows, 1.0)),
         Sign::upwards(Family::Copies, closest(&columns, -1.0)),
     ];
+    if biases.iter().all(|values| !values.is_empty()) {
+        signs.push(Sign::new(Family::Weights, each(&biases, mean)));
+        signs.push(Sign::upwards(Family::Initial, each(&biases, |values| untouched(values, 0.0))));
+        signs.push(Sign::upwards(Family::Repeats, repeats(&biases)));
+    }
     for (leaf, start) in [(".weight", 1.0), (".bias", 0.0), (".running_mean", 0.0), (".running_var", 1.0)] {
         let values = side(Side::Incoming, &|name| norm(name, leaf))?;
         if values.iter().all(|values| !values.is_empty()) {

@@ -8,7 +8,7 @@ use cleave_nets::{Architecture, Layer, Network, Pass, Shape};
 /// Sees one layer: its name (`4.body.0`), what it is, its input and its output.
 pub(super) type Visit<'a> = dyn FnMut(&str, &Layer, &Tensor<4>, &Tensor<4>) -> Result<(), Error> + 'a;
 
-/// Runs a network without a join layer by layer, those within residual blocks too.
+/// Runs a network without a join layer by layer, those within blocks too.
 ///
 /// # Shapes
 /// `x`: `[images, channels, height, width]` of [`Network::input`].
@@ -31,6 +31,12 @@ impl Run<'_> {
                 Layer::Residual { body, shortcut } => {
                     let long = self.list(body, &format!("{path}.body."), x.clone(), visit)?;
                     long + self.list(shortcut, &format!("{path}.shortcut."), x.clone(), visit)?
+                }
+                Layer::Concat { branches } => {
+                    let each = branches.iter().enumerate();
+                    let each =
+                        each.map(|(at, branch)| self.list(branch, &format!("{path}.branches.{at}."), x.clone(), visit));
+                    Tensor::cat(each.collect::<Result<_, Error>>()?, 1)
                 }
                 layer => self.one(layer, &format!("{path}."), x.clone())?,
             };

@@ -64,6 +64,7 @@ fn halves(folder: &Path, device: &Device) -> (std::path::PathBuf, std::path::Pat
         preparation: Preparation::new(SIDE, SIDE, 3),
         training: Training::default(),
         defences: Vec::new(),
+        confused: None,
     };
     let model = Checkpoint { card, network, glyphs: None };
     let accept = Some("a benchmark, not released");

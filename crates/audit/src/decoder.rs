@@ -195,7 +195,7 @@ fn channels(shape: Shape, width: usize) -> usize {
 
 /// Residual convolutions on a feature map; `outputs` channels at the end, where they are given.
 fn stage(shape: Shape, width: usize, outputs: Option<usize>) -> Result<Architecture, Error> {
-    let conv = |filters| Layer::Conv2d { filters, window: Window::square(3, 1, 1), groups: 1 };
+    let conv = |filters| Layer::Conv2d { filters, window: Window::square(3, 1, 1), groups: 1, bias: true };
     let channels = channels(shape, width);
     let body = vec![conv(channels), NORM, Layer::Relu, conv(channels), NORM];
     let mut layers = vec![NORM, conv(channels), NORM, Layer::Relu];

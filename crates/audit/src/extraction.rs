@@ -99,7 +99,7 @@ mod tests {
 
     /// Random weights whose two answers are given to as many images each.
     fn balanced(images: &Lot) -> Network {
-        let conv = Layer::Conv2d { filters: 8, window: Window::square(5, 2, 2), groups: 1 };
+        let conv = Layer::Conv2d { filters: 8, window: Window::square(5, 2, 2), groups: 1, bias: true };
         let layers = vec![conv, Layer::Relu, Layer::Flatten, Layer::Linear { features: 2 }];
         let architecture = Architecture::new(Shape::new(3, SIDE, SIDE), layers).unwrap();
         let device = cleave_nets::device("flex").unwrap();

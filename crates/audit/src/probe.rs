@@ -135,7 +135,7 @@ fn architecture(kind: ProbeKind, input: Shape, classes: usize) -> Result<Archite
         (ProbeKind::Linear, true) => layers.push(Layer::Flatten),
         (ProbeKind::Linear, false) => {}
         (ProbeKind::Small, true) => {
-            let conv = || Layer::Conv2d { filters: SMALL, window: Window::square(3, 1, 1), groups: 1 };
+            let conv = || Layer::Conv2d { filters: SMALL, window: Window::square(3, 1, 1), groups: 1, bias: true };
             layers.extend([conv(), Layer::Relu]);
             if input.height >= 4 && input.width >= 4 {
                 layers.extend([Layer::MaxPool(Window::square(2, 2, 0)), conv(), Layer::Relu]);

@@ -42,8 +42,12 @@ fn spec() -> SignalSpec {
 
 /// Random weights behind a signal that joins the image.
 fn network(kernels: usize) -> Network {
-    let conv =
-        |filters, size, stride| Layer::Conv2d { filters, window: Window::square(size, stride, size / 2), groups: 1 };
+    let conv = |filters, size, stride| Layer::Conv2d {
+        filters,
+        window: Window::square(size, stride, size / 2),
+        groups: 1,
+        bias: true,
+    };
     let layers = vec![
         Layer::SignalJoin(spec()),
         conv(kernels, 5, 2),

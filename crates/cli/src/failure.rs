@@ -1,5 +1,6 @@
 //! Errors with a hint and an exit code.
 
+use cleave_secrets::KeyId;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -19,6 +20,23 @@ pub enum Failure {
     /// From the cut, its check or its files.
     #[error(transparent)]
     Partition(#[from] cleave_partition::Error),
+    /// From confusion neurons.
+    #[error(transparent)]
+    Confusion(#[from] cleave_confusion::Error),
+    /// A network with confusion neurons, where a right one is needed.
+    #[error("{} has confusion neurons, and is wrong without the key {key}", path.display())]
+    Confused {
+        /// The file.
+        path: PathBuf,
+        /// The key's public name.
+        key: KeyId,
+    },
+    /// A key of confusion neurons for a network without them.
+    #[error("{} has no confusion neurons, and takes no key", path.display())]
+    NotConfused {
+        /// The file.
+        path: PathBuf,
+    },
     /// From a key and what it acts on.
     #[error(transparent)]
     Keyed(#[from] cleave_keyed::Error),
@@ -315,6 +333,9 @@ impl Failure {
             | Self::OtherPassphrase
             | Self::LockedAlready { .. }
             | Self::DefendLocked
+            | Self::Confusion(_)
+            | Self::Confused { .. }
+            | Self::NotConfused { .. }
             | Self::FolderInUse { .. } => 2,
             Self::Secrets(_) => 3,
             Self::Toml { .. }
@@ -357,6 +378,11 @@ impl Failure {
             }
             Self::Secrets(error) => secrets_hint(error.fault()),
             Self::Keyed(error) => keyed_hint(error),
+            Self::Confusion(error) => confusion_hint(error),
+            Self::Confused { .. } => {
+                "`cleave strip MODEL --key KEY` brings the original back; `cleave eval` takes the key itself"
+            }
+            Self::NotConfused { .. } => "leave the key out; `cleave inspect MODEL` says what a model file is",
             Self::NoPassphrase | Self::OtherPassphrase => PASSPHRASE,
             Self::LockedAlready { .. } => {
                 "lock the plain network anew, or `cleave key rotate` this pair to another key"
@@ -394,6 +420,7 @@ const ANEW: &str = "remove the folder that ends in .run, and leave --resume away
 const RESUME: &str = "run the same command with --resume to go on";
 const LEAKS: &str = "cut later or behind a pool; to release all the same, `cleave cut ... --accept-leak \"REASON\"`";
 const LAYERS: &str = "`cleave inspect MODEL` lists the numbered layers and their shapes";
+const OTHER_KEY: &str = "`cleave key id FILE` prints a key's name, `cleave inspect FILE` the one that is needed";
 const PASSPHRASE: &str = "give --passphrase-file FILE, or the variable CLEAVE_PASSPHRASE, or run it in a terminal";
 const PATH: &str = "check the path and its permissions";
 const OPTIONS: &str = "`cleave help COMMAND` explains each option";
@@ -452,12 +479,22 @@ const fn secrets_hint(error: &cleave_secrets::Error) -> &'static str {
 const fn keyed_hint(error: &cleave_keyed::Error) -> &'static str {
     use cleave_keyed::Error as Keyed;
     match error {
-        Keyed::OtherKey { .. } => {
-            "`cleave key id FILE` prints a key's name, `cleave inspect FRONT` the one that is needed"
-        }
+        Keyed::OtherKey { .. } => OTHER_KEY,
         Keyed::NotLockable { .. } => LAYERS,
         Keyed::Network(error) => network_hint(error),
         Keyed::Data(error) => data_hint(error),
+        _ => OPTIONS,
+    }
+}
+
+const fn confusion_hint(error: &cleave_confusion::Error) -> &'static str {
+    use cleave_confusion::Error as Confusion;
+    match error {
+        Confusion::OtherKey { .. } => OTHER_KEY,
+        Confusion::OtherNetwork { .. } => "`cleave inspect MODEL` names the key that a network needs",
+        Confusion::NotConfusable { .. } => LAYERS,
+        Confusion::Network(error) => network_hint(error),
+        Confusion::Secrets(error) => secrets_hint(error),
         _ => OPTIONS,
     }
 }
@@ -475,6 +512,8 @@ const fn partition_hint(error: &cleave_partition::Error) -> &'static str {
         Part::Contradiction { .. } => "`cleave inspect FILE` says what a model file is",
         Part::Signal(error) => training_hint(error),
         Part::Keyed(error) => keyed_hint(error),
+        Part::Confusion(error) => confusion_hint(error),
+        Part::OtherFront { .. } => OTHER_KEY,
         Part::KeyNeeded { .. } => "add --key FILE",
         Part::NotLocked => "`cleave lock` makes a pair with a key",
         Part::BeforeJoin { .. } | Part::NothingLeft { .. } | Part::Uncountable { .. } => LAYERS,

@@ -7,6 +7,7 @@ use cleave_audit::{Audit, record_hash, summarise};
 use cleave_keyed::{KeySpace, Lock};
 use cleave_nets::{Checkpoint, Defence};
 use cleave_partition::{AuditSummary, Cut, Policy, Release, Terms, cut, list_defences, tensor_hash};
+use cleave_secrets::KeyId;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -92,7 +93,13 @@ pub fn statement(terms: &Terms) -> String {
     let policy = terms.policy.as_ref();
     let policy = policy.map(|policy| format!("\npolicy   {}: {}", policy.name, policy.promise)).unwrap_or_default();
     let key = terms.lock.as_ref().map(|lock| keyed(lock) + "\n").unwrap_or_default();
-    format!("{key}{}\n{audit}{policy}", defended(&terms.defences))
+    let neurons = terms.confused.map(|key| confused(key) + "\n").unwrap_or_default();
+    format!("{key}{neurons}{}\n{audit}{policy}", defended(&terms.defences))
+}
+
+/// A line on confusion neurons.
+pub fn confused(key: KeyId) -> String {
+    format!("neurons  some are confusion neurons: wrong without the key {key}")
 }
 
 /// A line on what a pair was released in spite of. A locked pair always has one, which its provider did not write.

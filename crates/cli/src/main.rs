@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "a binary has no public API; `pub` marks what a module shows the others")]
 
+mod auditing;
 mod commands;
 mod config;
 mod decoys;
@@ -9,6 +10,7 @@ mod defences;
 mod failure;
 mod gate;
 mod inputs;
+mod model;
 mod options;
 mod output;
 mod page;
@@ -47,6 +49,8 @@ enum Command {
     Policies(commands::policies::Policies),
     Key(commands::key::Key),
     Lock(commands::lock::LockCommand),
+    Confuse(commands::confuse::Confuse),
+    Strip(commands::confuse::Strip),
     EncryptImages(commands::encrypt_images::EncryptImages),
     Inspect(commands::inspect::Inspect),
     Keys(commands::keys::Keys),
@@ -73,6 +77,8 @@ impl Command {
             Self::Policies(command) => command.run(output),
             Self::Key(command) => command.run(output),
             Self::Lock(command) => command.run(output),
+            Self::Confuse(command) => command.run(output),
+            Self::Strip(command) => command.run(output),
             Self::EncryptImages(command) => command.run(output),
             Self::Inspect(command) => command.run(output),
             Self::Keys(command) => command.run(output),

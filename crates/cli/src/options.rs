@@ -3,7 +3,9 @@
 use crate::Failure;
 use clap::Args;
 use cleave_data::{Dataset, Glyphs, Layout, Loader, OpenOptions, Shapes};
-use cleave_nets::{AlexNet, Architecture, ConvMixer, Device, SixConv};
+use cleave_nets::{
+    AlexNet, Architecture, CifarResNet, ConvMixer, DenseNet, Device, Published, RegNetX, ResNet, SixConv, Vgg,
+};
 use cleave_partition::Release;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -102,7 +104,15 @@ pub fn validation_split(options: &DataOptions, train: &Dataset) -> Option<&'stat
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Network")]
 pub struct ModelOptions {
-    /// Architecture: alexnet, six-conv (He et al. 2019), or convmixer-WIDTH-DEPTH
+    /// Architecture: alexnet, six-conv, convmixer-256-8, vgg-16-bn, resnet-50, resnet-20, regnet-x-400mf, densenet-121,
+    /// densenet-100-12 and others; --help has all
+    ///
+    /// alexnet: five convolutions. six-conv: He et al. 2019, for 32 pixels. convmixer-WIDTH-DEPTH: as in
+    /// convmixer-256-8. vgg-11, -13, -16, -19, each also with batch normalisation as in vgg-16-bn: below 64 pixels
+    /// with one linear layer instead of three. resnet-18, -34, -50, -101, -152: for large images; resnet-20 and
+    /// every other 6n+2: for 32 pixels. regnet-x-400mf. densenet-121, -161, -169, -201: for large images;
+    /// densenet-DEPTH-GROWTH as in densenet-100-12, of depth 6n+4: for 32 pixels. Networks for large images keep
+    /// their first layers on small ones; at 32 pixels one position is left at their end
     #[arg(long, default_value = "alexnet")]
     pub arch: Arch,
     /// Height and width of the input in pixels
@@ -136,21 +146,82 @@ pub enum Arch {
         /// Blocks.
         depth: usize,
     },
+    /// VGG of a published depth.
+    Vgg {
+        /// Layers with weights.
+        depth: usize,
+        /// Whether a batch normalisation follows each convolution.
+        batch_norm: bool,
+    },
+    /// ResNet of a published depth, for large images.
+    ResNet(usize),
+    /// ResNet of another depth, for 32x32 images.
+    CifarResNet(usize),
+    /// RegNetX-400MF.
+    RegNetX,
+    /// DenseNet of a published depth, for large images.
+    DenseNet(usize),
+    /// DenseNet for 32x32 images.
+    CompactDenseNet {
+        /// Layers with weights.
+        depth: usize,
+        /// Channels that a layer adds.
+        growth: usize,
+    },
 }
+
+/// What to write for an architecture.
+const ARCHITECTURES: &str = "take alexnet, six-conv, convmixer-WIDTH-DEPTH as in convmixer-256-8, \
+    vgg-11, vgg-13, vgg-16 or vgg-19, each with or without -bn, \
+    resnet-18, resnet-34, resnet-50, resnet-101, resnet-152, or resnet-DEPTH with 6n+2 layers as in resnet-20, \
+    regnet-x-400mf, densenet-121, densenet-161, densenet-169, densenet-201, \
+    or densenet-DEPTH-GROWTH with 6n+4 layers as in densenet-100-12";
+
+/// Images of fewer pixels a side leave VGG's hidden layers a single position, so they are left out.
+const LARGE: usize = 64;
 
 impl std::str::FromStr for Arch {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let mixer = || {
-            let (width, depth) = text.strip_prefix("convmixer-")?.split_once('-')?;
-            Some(Self::ConvMixer { width: width.parse().ok()?, depth: depth.parse().ok()? })
-        };
         match text {
-            "alexnet" => Ok(Self::Alexnet),
-            "six-conv" => Ok(Self::SixConv),
-            _ => mixer()
-                .ok_or_else(|| "take alexnet, six-conv, or convmixer-WIDTH-DEPTH as in convmixer-256-8".to_owned()),
+            "alexnet" => Some(Self::Alexnet),
+            "six-conv" => Some(Self::SixConv),
+            "regnet-x-400mf" => Some(Self::RegNetX),
+            _ => text.split_once('-').and_then(|(family, numbers)| Self::of_family(family, numbers)),
+        }
+        .ok_or_else(|| ARCHITECTURES.to_owned())
+    }
+}
+
+impl Arch {
+    /// `50` of a `resnet`, `100-12` of a `densenet`.
+    fn of_family(family: &str, numbers: &str) -> Option<Self> {
+        let two = || {
+            let (first, second) = numbers.split_once('-')?;
+            Some((first.parse::<usize>().ok()?, second.parse::<usize>().ok()?))
+        };
+        let one = || numbers.parse().ok();
+        match family {
+            "convmixer" => two().map(|(width, depth)| Self::ConvMixer { width, depth }),
+            "vgg" => {
+                let plain = numbers.strip_suffix("-bn");
+                let depth = plain.unwrap_or(numbers).parse().ok().filter(|depth| Vgg::DEPTHS.contains(depth))?;
+                Some(Self::Vgg { depth, batch_norm: plain.is_some() })
+            }
+            "resnet" => match one()? {
+                depth if ResNet::DEPTHS.contains(&depth) => Some(Self::ResNet(depth)),
+                depth if depth > 2 && depth % 6 == 2 => Some(Self::CifarResNet(depth)),
+                _ => None,
+            },
+            "densenet" => match (one(), two()) {
+                (Some(depth), _) if DenseNet::DEPTHS.contains(&depth) => Some(Self::DenseNet(depth)),
+                (_, Some((depth, growth))) if depth > 4 && depth % 6 == 4 => {
+                    Some(Self::CompactDenseNet { depth, growth })
+                }
+                _ => None,
+            },
+            _ => None,
         }
     }
 }
@@ -158,15 +229,30 @@ impl std::str::FromStr for Arch {
 impl ModelOptions {
     /// The layer list for so many classes.
     pub fn architecture(&self, classes: usize) -> Result<Architecture, Failure> {
+        Ok(self.published(classes)?.architecture)
+    }
+
+    /// The layer list with the names of its tensors in torchvision, where it is there.
+    pub fn published(&self, classes: usize) -> Result<Published, Failure> {
         let Self { size, channels, divisor, patch, kernel, .. } = *self;
+        let dense = |dense| DenseNet { size, channels, classes, divisor, ..dense };
         Ok(match self.arch {
-            Arch::Alexnet => AlexNet { size, channels, classes, divisor }.architecture(),
-            Arch::SixConv => SixConv { size, channels, classes, divisor }.architecture(),
+            Arch::Alexnet => AlexNet { size, channels, classes, divisor }.architecture()?.into(),
+            Arch::SixConv => SixConv { size, channels, classes, divisor }.architecture()?.into(),
             Arch::ConvMixer { width, depth } => {
-                ConvMixer { size, channels, classes, width: width / divisor.max(1), depth, kernel, patch }
-                    .architecture()
+                let width = width / divisor.max(1);
+                ConvMixer { size, channels, classes, width, depth, kernel, patch }.architecture()?.into()
             }
-        }?)
+            Arch::Vgg { depth, batch_norm } => {
+                let hidden = (size >= LARGE).then_some(4096);
+                Vgg { depth, batch_norm, hidden, size, channels, classes, divisor }.published()?
+            }
+            Arch::ResNet(depth) => ResNet { depth, size, channels, classes, divisor }.published()?,
+            Arch::CifarResNet(depth) => CifarResNet { depth, size, channels, classes, divisor }.published()?,
+            Arch::RegNetX => RegNetX { size, channels, classes, divisor, ..RegNetX::default() }.published()?,
+            Arch::DenseNet(depth) => dense(DenseNet::of_depth(depth)?).published()?,
+            Arch::CompactDenseNet { depth, growth } => dense(DenseNet::compact(depth, growth)?).published()?,
+        })
     }
 }
 
@@ -234,5 +320,66 @@ impl PairFiles {
     /// Writes a pair, whole or not at all.
     pub fn write(&self, release: &Release) -> Result<(), Failure> {
         Ok(release.write(&self.out_front, &self.out_back, self.force)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAMES: [&str; 20] = [
+        "alexnet",
+        "six-conv",
+        "convmixer-256-8",
+        "vgg-11",
+        "vgg-13-bn",
+        "vgg-16",
+        "vgg-19-bn",
+        "resnet-18",
+        "resnet-34",
+        "resnet-50",
+        "resnet-101",
+        "resnet-152",
+        "resnet-20",
+        "resnet-110",
+        "regnet-x-400mf",
+        "densenet-121",
+        "densenet-161",
+        "densenet-169",
+        "densenet-201",
+        "densenet-100-12",
+    ];
+
+    fn options(name: &str, size: usize) -> ModelOptions {
+        ModelOptions { arch: name.parse().unwrap(), size, channels: 3, divisor: 1, patch: 4, kernel: 9 }
+    }
+
+    #[test]
+    fn every_architecture_is_found_by_its_name() {
+        for name in NAMES {
+            let outputs = options(name, 64).architecture(7).unwrap().output().unwrap();
+            assert_eq!(outputs.values(), 7, "{name}");
+        }
+    }
+
+    #[test]
+    fn other_names_are_answered_with_the_list() {
+        let wrong =
+            ["vgg-12", "vgg-16-bn-bn", "resnet-19", "resnet-2", "densenet-100", "densenet-41-12", "regnet", "-"];
+        for name in wrong {
+            assert_eq!(name.parse::<Arch>().unwrap_err(), ARCHITECTURES, "{name}");
+        }
+        assert!(!ARCHITECTURES.contains("  "));
+        let listed = |name: &&str| ARCHITECTURES.contains(name.trim_end_matches("-bn"));
+        assert_eq!(NAMES.iter().filter(|name| !listed(name)).collect::<Vec<_>>(), [&"resnet-110"]);
+    }
+
+    #[test]
+    fn small_images_get_the_small_head_and_large_ones_torchvisions() {
+        let linear = |size| {
+            let architecture = options("vgg-11", size).architecture(10).unwrap();
+            architecture.numbered_layers().iter().filter(|layer| layer.name.starts_with("fc")).count()
+        };
+        assert_eq!([32, 64, 224].map(linear), [1, 3, 3]);
     }
 }

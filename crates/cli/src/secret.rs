@@ -2,8 +2,9 @@
 
 use crate::Failure;
 use clap::Args;
-use cleave_partition::FrontHalf;
-use cleave_secrets::{Label, Protection, Secret};
+use cleave_confusion::ConfusionKey;
+use cleave_partition::{FrontHalf, Terms};
+use cleave_secrets::{Contents, Existing, Label, Protection, Secret};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
@@ -31,23 +32,39 @@ impl PassphraseOption {
     /// Makes a new key and writes it, sealed or in the clear; an old file is never replaced.
     pub fn seal(&self, path: &Path, clear: bool) -> Result<Secret, Failure> {
         let secret = Secret::generate()?;
-        let existing = cleave_secrets::Existing::Keep;
-        if clear {
-            secret.save(path, PURPOSE, Protection::ClearText, existing)?;
-        } else {
-            let passphrase = self.read(&format!("passphrase for {}: ", path.display()), true)?;
-            secret.save(path, PURPOSE, Protection::passphrase(&passphrase), existing)?;
-        }
+        self.save(path, &Contents::from(&secret), PURPOSE, clear)?;
         Ok(secret)
+    }
+
+    /// Writes the key of confusion neurons, sealed or in the clear; an old file is never replaced.
+    pub fn seal_confusion(&self, path: &Path, key: &ConfusionKey, clear: bool) -> Result<(), Failure> {
+        self.save(path, &key.to_contents(), cleave_confusion::PURPOSE, clear)
+    }
+
+    fn save(&self, path: &Path, contents: &Contents, purpose: &str, clear: bool) -> Result<(), Failure> {
+        let prompt = || format!("passphrase for {}: ", path.display());
+        let passphrase = (!clear).then(|| self.read(&prompt(), true)).transpose()?;
+        let sealed = passphrase.as_ref().map(|passphrase| Protection::passphrase(passphrase));
+        Ok(cleave_secrets::save(path, contents, purpose, sealed.unwrap_or(Protection::ClearText), Existing::Keep)?)
     }
 
     /// Reads a key, and asks for its passphrase where it is sealed.
     pub fn open(&self, path: &Path) -> Result<Secret, Failure> {
+        let contents = self.load(path, PURPOSE)?;
+        contents.secret().map_err(|error| in_file(path, error))
+    }
+
+    /// Reads the key of confusion neurons, and asks for its passphrase where it is sealed.
+    pub fn open_confusion(&self, path: &Path) -> Result<ConfusionKey, Failure> {
+        Ok(ConfusionKey::from_contents(&self.load(path, cleave_confusion::PURPOSE)?)?)
+    }
+
+    fn load(&self, path: &Path, purpose: &str) -> Result<Contents, Failure> {
         // A file in the clear where the user named a passphrase is not the file that the user means: it is refused.
         let wanted = Label::load(path)?.sealed.is_some() || self.passphrase_file.is_some();
         let ask = || self.read(&format!("passphrase of {}: ", path.display()), false);
         let passphrase = wanted.then(ask).transpose()?;
-        Ok(Secret::load(path, PURPOSE, passphrase.as_ref().map(|passphrase| passphrase.as_str()))?)
+        Ok(cleave_secrets::load(path, purpose, passphrase.as_ref().map(|passphrase| passphrase.as_str()))?)
     }
 
     fn read(&self, prompt: &str, twice: bool) -> Result<Zeroizing<String>, Failure> {
@@ -71,11 +88,18 @@ impl PassphraseOption {
     }
 }
 
+/// An error of what a key file holds, with its path.
+fn in_file(path: &Path, source: cleave_secrets::Error) -> Failure {
+    cleave_secrets::Error::InFile { path: path.to_owned(), source: Box::new(source) }.into()
+}
+
 /// Takes the key where a pair needs one, before anything else is done with it.
 pub fn unlock(front: &mut FrontHalf, key: Option<&PathBuf>, passphrase: &PassphraseOption) -> Result<(), Failure> {
-    match (key, &front.manifest().terms.lock) {
+    let Terms { lock, confused, .. } = &front.manifest().terms;
+    match (key, lock.as_ref().map(|lock| lock.key).or(*confused)) {
+        (Some(key), _) if confused.is_some() => Ok(front.strip(&passphrase.open_confusion(key)?)?),
         (Some(key), _) => Ok(front.unlock(&passphrase.open(key)?)?),
-        (None, Some(lock)) => Err(cleave_partition::Error::KeyNeeded { key: lock.key }.into()),
+        (None, Some(key)) => Err(cleave_partition::Error::KeyNeeded { key }.into()),
         (None, None) => Ok(()),
     }
 }

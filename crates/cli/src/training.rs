@@ -294,12 +294,15 @@ pub fn run_folder(out: &Path) -> PathBuf {
     out.with_file_name(name)
 }
 
-/// Runs a trainer to its end, or to Ctrl-C; the finished network goes to `out`.
+/// What becomes of a trained network before it is written.
+pub type Finish<'a> = dyn Fn(Checkpoint) -> Result<Checkpoint, Failure> + 'a;
+
+/// Runs a trainer to its end, or to Ctrl-C; what is made of the trained network goes to `out`.
 pub fn run(
     trainer: Trainer,
     resume: bool,
     label: &str,
-    mut checkpoint: Checkpoint,
+    (mut checkpoint, finish): (Checkpoint, &Finish<'_>),
     settings: &TrainSettings,
     out: &Path,
 ) -> Result<Vec<Measurement>, Failure> {
@@ -321,7 +324,7 @@ pub fn run(
     let last = watch.measurements.last();
     let record = serde_json::json!({ "run": label, "settings": settings, "result": last });
     checkpoint.card.training.history.push(record);
-    checkpoint.save(out)?;
+    finish(checkpoint)?.save(out)?;
     Trainer::clear(&folder);
     Ok(watch.measurements)
 }

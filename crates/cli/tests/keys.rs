@@ -104,7 +104,7 @@ fn rubbish_leaves_no_half_of_a_pair() {
     std::fs::create_dir(path.join("images")).unwrap();
     std::fs::write(path.join("images/x.png"), "no image").unwrap();
     let ask = ["infer", "images", "--front", "front.safetensors", "--keys", "keys", "--client", "ann"];
-    assert!(bad(path, 2, &ask).contains("takes images under the key"));
+    assert!(bad(path, 2, &ask).contains("is of use only with the key"));
     let said = bad(path, 2, &[&ask[..], &["--key", "b.key"], words].concat());
     assert!(said.contains("was locked with the key"), "{said}");
 }
@@ -132,7 +132,7 @@ fn an_audit_of_a_locked_pair_finds_its_key() {
     let defended = [&pair[..], &rest, &["--key", "a.key", "--defend", "gaussian:1"], &PASSPHRASE].concat();
     assert!(bad(path, 2, &defended).contains("--defend stands for a cut inside a network"));
     let missing = bad(path, 2, &[&pair[..], &rest].concat());
-    assert!(missing.contains("takes images under the key"), "{missing}");
+    assert!(missing.contains("is of use only with the key"), "{missing}");
     let said = good(path, &[&pair[..], &rest, &["--key", "a.key"], &PASSPHRASE].concat());
     assert!(said.contains("key from known images: mean SSIM 1.000"), "{said}");
     let page = std::fs::read_to_string(path.join("audit.html")).unwrap();

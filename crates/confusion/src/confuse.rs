@@ -19,13 +19,9 @@ type Moves = Vec<Vec<Option<usize>>>;
 /// [`Error::OtherNetwork`] when the key is for other channels; [`Error::Network`].
 pub fn confuse(network: &Network, key: &ConfusionKey, strategy: Strategy, weights: &Secret) -> Result<Network, Error> {
     let groups = Groups::of(network.architecture())?;
-    let moves = key.masks_in_the_clear().iter().map(|mask| numbered(mask, |confusion| !confusion)).collect::<Moves>();
+    let moves: Moves = key.masks_in_the_clear().iter().map(|mask| origins(mask)).collect();
     let own: Vec<_> = moves.iter().map(|moves| moves.iter().flatten().count()).collect();
-    let got: Vec<_> = groups.list().iter().map(|group| group.units).collect();
-    if own != got {
-        let text = |units: &[usize]| format!("channels {units:?}");
-        return Err(Error::OtherNetwork { what: "the key", expected: text(&own), got: text(&got) });
-    }
+    groups.expect("the key", &own)?;
     let mut weights = Weights::new(weights, strategy, &moves);
     reshape(network, &groups, &moves, &mut |name, wire, old, wide| weights.fill(name, wire, old, wide))
 }
@@ -35,29 +31,18 @@ pub fn confuse(network: &Network, key: &ConfusionKey, strategy: Strategy, weight
 /// # Errors
 /// [`Error::OtherNetwork`] when the key is for other channels; [`Error::Network`].
 pub fn strip(widened: &Network, key: &ConfusionKey) -> Result<Network, Error> {
-    key.check(&Groups::of(widened.architecture())?)?;
     without(widened, key.masks_in_the_clear())
 }
 
 /// The network without the units that are marked, whoever marked them.
 ///
 /// # Errors
-/// [`Error::OtherNetwork`] when the marks do not fit the network's groups, or leave nothing of one; [`Error::Network`].
+/// [`Error::OtherNetwork`] when the marks do not fit the network's groups; [`Error::Network`] when they leave nothing of one.
 pub fn without(network: &Network, marked: &[Vec<bool>]) -> Result<Network, Error> {
     let groups = Groups::of(network.architecture())?;
-    let kept: Vec<Vec<usize>> =
-        marked.iter().map(|mask| (0..mask.len()).filter(|&unit| !mask[unit]).collect()).collect();
-    let fits = groups.list().len() == marked.len()
-        && groups.list().iter().zip(marked).all(|(group, mask)| group.units == mask.len())
-        && kept.iter().all(|kept| !kept.is_empty());
-    if !fits {
-        let text = |units: Vec<usize>| format!("channels {units:?}");
-        let expected = text(marked.iter().map(Vec::len).collect());
-        let got = text(groups.list().iter().map(|group| group.units).collect());
-        return Err(Error::OtherNetwork { what: "the choice of channels", expected, got });
-    }
-    let moves: Moves = kept.into_iter().map(|kept| kept.into_iter().map(Some).collect()).collect();
-    reshape(network, &groups, &moves, &mut |_, _, _, _| ())
+    groups.expect("the key", &marked.iter().map(Vec::len).collect::<Vec<_>>())?;
+    let kept = |mask: &Vec<bool>| (0..mask.len()).filter(|&unit| !mask[unit]).map(Some).collect();
+    reshape(network, &groups, &marked.iter().map(kept).collect(), &mut |_, _, _, _| ())
 }
 
 /// Confuses a network again that was stripped and trained on, at the same positions and with weights drawn anew, as the
@@ -69,10 +54,10 @@ pub fn reposition(network: &Network, key: &ConfusionKey, strategy: Strategy) -> 
     confuse(network, key, strategy, &Secret::generate()?)
 }
 
-/// Counts the units that `counts`.
-fn numbered(mask: &[bool], counts: impl Fn(bool) -> bool) -> Vec<Option<usize>> {
+/// For each unit of the widened network the unit that it was.
+fn origins(mask: &[bool]) -> Vec<Option<usize>> {
     let mut next = 0..;
-    mask.iter().map(|&unit| if counts(unit) { next.next() } else { None }).collect()
+    mask.iter().map(|&confusion| if confusion { None } else { next.next() }).collect()
 }
 
 type Fill<'a> = dyn FnMut(&str, &Wire, &HostTensor, &mut Sheet<'_>) + 'a;
@@ -162,6 +147,11 @@ fn resized_layer(layer: &Layer, path: &str, groups: &Groups, moves: &Moves) -> L
         Layer::Residual { body, shortcut } => {
             *body = resized(body, &format!("{path}.body."), groups, moves);
             *shortcut = resized(shortcut, &format!("{path}.shortcut."), groups, moves);
+        }
+        Layer::Concat { branches } => {
+            for (at, branch) in branches.iter_mut().enumerate() {
+                *branch = resized(branch, &format!("{path}.branches.{at}."), groups, moves);
+            }
         }
         _ => {}
     }

@@ -34,14 +34,13 @@ pub fn gain(network: &Network, widened: &Network, images: &[f32], balance: f64) 
     if !balance.is_finite() || balance < 0.0 {
         return Err(Error::Setting { name: "the balance", got: balance, expected: "0 or more" });
     }
-    let (was, is) = (values(network)?, values(widened)?);
-    let memory = (is as f64 - was as f64) / was.max(1) as f64;
+    let memory = growth(network, widened)?;
     Ok(Gain { distance: distance(&scores(network, images)?, &scores(widened, images)?, network), memory, balance })
 }
 
-fn values(network: &Network) -> Result<usize, Error> {
-    let shapes = Network::tensor_shapes(network.architecture())?;
-    Ok(shapes.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum())
+/// ΔMem / Mem.
+fn growth(network: &Network, widened: &Network) -> Result<f64, Error> {
+    Ok(widened.values()? as f64 / network.values()?.max(1) as f64 - 1.0)
 }
 
 fn scores(network: &Network, images: &[f32]) -> Result<Vec<f32>, Error> {
@@ -90,7 +89,7 @@ pub fn search(
     let measure = |plan: &Plan| -> Result<Gain, Error> {
         let key = ConfusionKey::draw(Secret::from_bytes(secret.expose()), &groups, plan)?;
         let widened = confuse(network, &key, strategy, secret)?;
-        let memory = values(&widened)? as f64 / values(network)? as f64 - 1.0;
+        let memory = growth(network, &widened)?;
         let distance = if memory > budget { 0.0 } else { distance(&plain, &scores(&widened, images)?, network) };
         Ok(Gain { distance, memory, balance })
     };

@@ -75,6 +75,16 @@ impl Groups {
         &self.groups
     }
 
+    /// Fails unless the groups have these units.
+    pub(crate) fn expect(&self, what: &'static str, units: &[usize]) -> Result<(), Error> {
+        let got: Vec<_> = self.groups.iter().map(|group| group.units).collect();
+        if got == units {
+            return Ok(());
+        }
+        let text = |units: &[usize]| format!("channels {units:?}");
+        Err(Error::OtherNetwork { what, expected: text(units), got: text(&got) })
+    }
+
     /// Channels in all, each group counted once.
     pub fn channels(&self) -> usize {
         self.groups.iter().map(Group::channels).sum()
@@ -131,6 +141,13 @@ impl Walk {
                 let short = self.list(shortcut, shape, &format!("{path}.shortcut."), layout)?;
                 self.tie(&long, &short);
                 long
+            }
+            Layer::Concat { branches } => {
+                let mut outputs = Layout::new();
+                for (at, branch) in branches.iter().enumerate() {
+                    outputs.extend(self.list(branch, shape, &format!("{path}.branches.{at}."), layout.clone())?);
+                }
+                outputs
             }
             Layer::SignalJoin(_) => [layout, vec![Stretch { group: None, channels: 1, repeat: 1 }]].concat(),
             Layer::Relu

@@ -77,17 +77,6 @@ impl ConfusionKey {
         }
     }
 
-    /// Fails unless the widened network has as many units as the key.
-    pub(crate) fn check(&self, widened: &Groups) -> Result<(), Error> {
-        let own: Vec<_> = self.masks.iter().map(Vec::len).collect();
-        let got: Vec<_> = widened.list().iter().map(|group| group.units).collect();
-        if own == got {
-            return Ok(());
-        }
-        let text = |units: &[usize]| format!("channels {units:?}");
-        Err(Error::OtherNetwork { what: "the key", expected: text(&own), got: text(&got) })
-    }
-
     /// What a key file carries: a version, the secret, then for each group its number of units and one bit a unit, in
     /// integers of 64 bits. All integers are little-endian.
     pub fn to_contents(&self) -> Contents {

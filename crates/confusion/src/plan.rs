@@ -56,6 +56,29 @@ impl Plan {
         Ok(Self(units))
     }
 
+    /// The same without units in any group but those that one of `layers` writes, named as in [`Group::writers`]
+    /// (Section 3.1.1: all confusion neurons in one place).
+    ///
+    /// # Errors
+    /// [`Error::NoSuchLayer`] for a name that writes no group; [`Error::Empty`] when nothing is left.
+    pub fn only(mut self, groups: &Groups, layers: &[String]) -> Result<Self, Error> {
+        self.check(groups)?;
+        let writes = |group: &Group, layer: &String| group.writers.contains(layer);
+        if let Some(layer) = layers.iter().find(|layer| !groups.list().iter().any(|group| writes(group, layer))) {
+            let names = groups.list().iter().flat_map(|group| group.writers.clone()).collect();
+            return Err(Error::NoSuchLayer { got: layer.clone(), names });
+        }
+        for (group, units) in groups.list().iter().zip(&mut self.0) {
+            if !layers.iter().any(|layer| writes(group, layer)) {
+                *units = 0;
+            }
+        }
+        match self.0.iter().sum() {
+            0_usize => Err(Error::Empty { layers: layers.to_vec() }),
+            _ => Ok(self),
+        }
+    }
+
     /// Units for each group.
     pub fn units(&self) -> &[usize] {
         &self.0

@@ -5,7 +5,10 @@
 use cleave_confusion::{
     ConfusionKey, Error, Groups, PerLayer, Plan, Side, Strategy, confuse, gain, reposition, search, strip, without,
 };
-use cleave_nets::{AlexNet, Architecture, ConvMixer, Layer, Network, Shape, SignalKind, SignalSpec, Window, device};
+use cleave_nets::{
+    AlexNet, Architecture, CifarResNet, ConvMixer, DenseNet, Layer, Network, RegNetX, ResNet, Shape, SignalKind,
+    SignalSpec, Vgg, Window, device,
+};
 use cleave_secrets::{Contents, Secret};
 use proptest::prelude::{ProptestConfig, Strategy as _, prop_oneof, proptest};
 use proptest::strategy::BoxedStrategy;
@@ -15,7 +18,7 @@ fn secret(seed: u8) -> Secret {
 }
 
 fn conv(filters: usize, side: usize, groups: usize) -> Layer {
-    Layer::Conv2d { filters, window: Window::square(side, 1, side / 2), groups }
+    Layer::Conv2d { filters, window: Window::square(side, 1, side / 2), groups, bias: groups == 1 }
 }
 
 const NORM: Layer = Layer::BatchNorm { epsilon: 1e-5 };
@@ -125,6 +128,29 @@ fn known_networks_come_back_under_every_strategy() {
     }
 }
 
+#[test]
+fn every_published_architecture_comes_back() {
+    let vgg = |depth, batch_norm| Vgg { depth, batch_norm, size: 32, classes: 5, divisor: 16, ..Vgg::default() };
+    let resnet = |depth| ResNet { depth, size: 32, classes: 5, divisor: 8, ..ResNet::default() };
+    let all = [
+        vgg(11, false).architecture(),
+        vgg(11, true).architecture(),
+        vgg(16, false).architecture(),
+        vgg(16, true).architecture(),
+        resnet(18).architecture(),
+        resnet(50).architecture(),
+        CifarResNet { depth: 20, divisor: 2, classes: 5, ..CifarResNet::default() }.architecture(),
+        RegNetX { size: 32, classes: 5, ..RegNetX::default() }.architecture(),
+        DenseNet { size: 32, classes: 5, growth: 8, ..DenseNet::default() }.architecture(),
+        DenseNet { size: 16, classes: 5, ..DenseNet::compact(22, 4).unwrap() }.architecture(),
+    ];
+    for architecture in all.map(Result::unwrap) {
+        let plain = network(architecture.input, architecture.layers);
+        comes_back(&plain, 0.1, PerLayer::Absolute, Strategy::Mixed);
+        comes_back(&plain, 0.1, PerLayer::Relative, Strategy::Paired);
+    }
+}
+
 fn layer() -> BoxedStrategy<Layer> {
     let side = || prop_oneof![proptest::strategy::Just(1_usize), proptest::strategy::Just(3)];
     let width = || 1..4_usize;
@@ -142,7 +168,9 @@ fn layer() -> BoxedStrategy<Layer> {
         shortcut: vec![conv(4, 1, 1)],
     });
     let whole = branch.prop_map(|body| Layer::Residual { body, shortcut: vec![conv(4, 1, 2)] });
-    prop_oneof![4 => plain, 1 => identity, 1 => whole].boxed()
+    let dense = (width(), side())
+        .prop_map(|(width, side)| Layer::Concat { branches: vec![vec![], vec![NORM, conv(2 * width, side, 1)]] });
+    prop_oneof![4 => plain, 1 => identity, 1 => whole, 1 => dense].boxed()
 }
 
 proptest! {
@@ -219,6 +247,12 @@ fn proportions_that_make_no_sense_are_refused() {
         panic!("0.01 of 16 channels is none");
     };
     assert!(Plan::uniform(&groups, least, PerLayer::Relative).is_ok());
+    let even = |proportion| Plan::uniform(&groups, proportion, PerLayer::Relative).unwrap();
+    let only =
+        |names: &[&str]| even(0.25).only(&groups, &names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>());
+    assert_eq!(only(&["3.body.3"]).unwrap().units(), [2, 0, 0, 0], "it is added to what 0 writes");
+    assert!(matches!(only(&["3.body.4"]), Err(Error::NoSuchLayer { .. })));
+    assert!(matches!(even(0.05).only(&groups, &["0".to_owned()]), Err(Error::Empty { .. })));
     let single = network(Shape::new(1, 4, 4), vec![conv(3, 3, 1), Layer::GlobalAvgPool]);
     let groups = Groups::of(single.architecture()).unwrap();
     assert!(matches!(Plan::uniform(&groups, 0.5, PerLayer::Absolute), Err(Error::NotConfusable { .. })));

@@ -4,44 +4,23 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a program for people at a terminal")]
 
+mod turns;
+
 use cleave_data::Preparation;
 use cleave_keyed::{Keying, Lock, Scramble, lock};
 use cleave_nets::{ConvMixer, Network};
 use cleave_secrets::Secret;
 use std::hint::black_box;
-use std::time::Instant;
+use turns::medians;
 
 /// Images that are keyed at once: 47 MiB of CIFAR-10's.
 const KEYED: usize = 4096;
 /// Images a forward pass.
 const BATCH: usize = 16;
-/// Measurements of each, and rounds before the first.
-const ROUNDS: usize = 150;
-const WARM_UP: usize = 3;
 
 fn scramble(network: &Network, keying: Keying) -> Scramble {
     let secret = Secret::from_bytes(&[7; 32]);
     Scramble::new(&secret, &Lock::of(network.architecture(), secret.id(), keying).unwrap()).unwrap()
-}
-
-fn median(mut seconds: Vec<f64>) -> f64 {
-    seconds.sort_by(f64::total_cmp);
-    seconds[seconds.len() / 2]
-}
-
-/// The median of each way, which take turns, each round in another order.
-fn medians<const N: usize>(mut ways: [Box<dyn FnMut() + '_>; N]) -> [f64; N] {
-    let mut times = [(); N].map(|()| Vec::new());
-    for round in 0..WARM_UP + ROUNDS {
-        for at in (0..N).map(|turn| (turn + round) % N) {
-            let began = Instant::now();
-            ways[at]();
-            if round >= WARM_UP {
-                times[at].push(began.elapsed().as_secs_f64());
-            }
-        }
-    }
-    times.map(median)
 }
 
 fn main() {

@@ -173,6 +173,7 @@ fn name(layer: &Layer) -> &'static str {
     match layer {
         Layer::Linear { .. } => "a linear layer",
         Layer::Residual { .. } => "a residual block",
+        Layer::Concat { .. } => "a block of branches side by side",
         Layer::SignalJoin(_) => "the join of a signal",
         Layer::Flatten => "a flatten",
         _ => "no convolution",

@@ -88,22 +88,27 @@ struct Stem {
     local: bool,
 }
 
-/// The network with another first layer.
+/// The network with another first layer, which has a bias whether it had one before or not.
 fn with_stem(network: &Network, lock: &Lock, change: impl FnOnce(&mut Stem) -> Stem) -> Result<Network, Error> {
     let architecture = network.architecture();
     let mut tensors = network.tensors()?;
-    let missing = || cleave_nets::Error::Keys { missing: vec!["0.weight and 0.bias".to_owned()], unknown: vec![] };
+    let missing = || cleave_nets::Error::Keys { missing: vec!["0.weight".to_owned()], unknown: vec![] };
     let weight = tensors.remove("0.weight").ok_or_else(missing)?;
-    let bias = tensors.remove("0.bias").ok_or_else(missing)?;
     let local = matches!(architecture.layers.first(), Some(Layer::LocalConv2d { .. }));
-    let mut stem = Stem { weight: weight.values, bias: bias.values, block: lock.block(), local };
+    let none = || vec![0.0; weight.shape.get(usize::from(local)).copied().unwrap_or_default()]; // one a filter
+    let bias = tensors.remove("0.bias").map_or_else(none, |bias| bias.values);
+    let mut stem = Stem { weight: weight.values, bias, block: lock.block(), local };
     let stem = change(&mut stem);
     let (filters, [rows, columns]) = (stem.bias.len(), lock.patch);
     let mut shape = vec![filters, lock.image.channels, rows, columns];
     let mut layers = architecture.layers.clone();
-    if stem.local {
-        shape.insert(0, lock.blocks());
-        layers[0] = Layer::LocalConv2d { filters, size: lock.patch };
+    match layers.first_mut() {
+        Some(first) if stem.local => {
+            shape.insert(0, lock.blocks());
+            *first = Layer::LocalConv2d { filters, size: lock.patch };
+        }
+        Some(Layer::Conv2d { bias, .. }) => *bias = true,
+        _ => {}
     }
     tensors.insert("0.weight".to_owned(), HostTensor { shape, values: stem.weight });
     tensors.insert("0.bias".to_owned(), HostTensor { shape: vec![filters], values: stem.bias });

@@ -58,7 +58,7 @@ struct Setting {
 prop_compose! {
     fn setting()(
         channels in prop_oneof![Just(1usize), Just(3)], rows in 1..5usize, columns in 1..5usize,
-        down in 1..4usize, across in 1..4usize, mixer in any::<bool>(), seed in any::<u64>(), batch in 1..4usize,
+        down in 1..4usize, across in 1..4usize, mixer in any::<bool>(), bias in any::<bool>(), seed in any::<u64>(), batch in 1..4usize,
         mean in prop::collection::vec(0.2f32..0.8, 3), std in prop::collection::vec(0.1f32..0.6, 3),
     ) -> Setting {
         let architecture = if mixer {
@@ -67,7 +67,7 @@ prop_compose! {
         } else {
             let window = Window { size: [rows, columns], stride: [rows, columns], padding: [0, 0] };
             let layers = vec![
-                Layer::Conv2d { filters: 5, window, groups: 1 },
+                Layer::Conv2d { filters: 5, window, groups: 1, bias },
                 Layer::BatchNorm { epsilon: 1e-5 },
                 Layer::Relu,
                 Layer::Flatten,
@@ -217,7 +217,7 @@ fn what_cannot_be_locked_is_named() {
         let architecture = Architecture::new(Shape::new(3, 8, 8), vec![layer]).unwrap();
         Lock::of(&architecture, secret(1).id(), Keying::Shared).unwrap_err().to_string()
     };
-    let conv = |window, groups| Layer::Conv2d { filters: 3, window, groups };
+    let conv = |window, groups| Layer::Conv2d { filters: 3, window, groups, bias: true };
     assert!(refused(conv(Window::square(4, 2, 0), 1)).contains("a stride of [2, 2]"));
     assert!(refused(conv(Window::square(4, 4, 1), 1)).contains("pads the image by [1, 1]"));
     assert!(refused(conv(Window::square(4, 4, 0), 3)).contains("3 groups"));

@@ -35,7 +35,7 @@ impl AlexNet {
     pub fn architecture(&self) -> Result<Architecture, Error> {
         let divisor = self.divisor.max(1);
         let width = |filters: usize| (filters / divisor).max(1);
-        let conv = |filters, window| Layer::Conv2d { filters: width(filters), window, groups: 1 };
+        let conv = |filters, window| Layer::Conv2d { filters: width(filters), window, groups: 1, bias: true };
         let pool = || Layer::MaxPool(Window::square(3, 2, 0));
         let hidden = || [Layer::Linear { features: width(1024) }, Layer::Relu, Layer::Dropout { probability: 0.5 }];
         let mut layers = vec![conv(64, Window::square(11, 4, 2)), Layer::Relu, pool()];

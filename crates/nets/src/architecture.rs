@@ -95,7 +95,7 @@ impl Window {
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Layer {
-    /// Convolution with bias; weights `[filters, channels / groups, rows, columns]`.
+    /// Convolution; weights `[filters, channels / groups, rows, columns]`.
     Conv2d {
         /// Output channels.
         filters: usize,
@@ -103,6 +103,9 @@ pub enum Layer {
         window: Window,
         /// Channel groups; 1 for an ordinary convolution.
         groups: usize,
+        /// Whether a number is added to each filter's output. A file that does not say has it.
+        #[serde(default = "yes", skip_serializing_if = "bool::clone")]
+        bias: bool,
     },
     /// Patches side by side, each with a matrix of its own: a convolution whose stride is its kernel, but with other
     /// weights at every position. Weights `[positions, filters, channels, rows, columns]`, row by row; one bias for all.
@@ -148,6 +151,11 @@ pub enum Layer {
         /// The short way.
         shortcut: Vec<Layer>,
     },
+    /// The outputs of all branches, one behind the other along the channels; an empty branch passes its input on.
+    Concat {
+        /// At least two, which keep the same height and width.
+        branches: Vec<Vec<Layer>>,
+    },
     /// The client's secret signal joins as one more channel (sun2019, Section 5.3, Steps 3 and 6).
     SignalJoin(SignalSpec),
 }
@@ -155,7 +163,12 @@ pub enum Layer {
 impl Layer {
     /// Whether the layer owns a kernel or matrix, and so begins a numbered layer.
     pub const fn is_weighted(&self) -> bool {
-        matches!(self, Self::Conv2d { .. } | Self::LocalConv2d { .. } | Self::Linear { .. } | Self::Residual { .. })
+        matches!(self, Self::Conv2d { .. } | Self::LocalConv2d { .. } | Self::Linear { .. }) || self.is_block()
+    }
+
+    /// Whether the layer holds layers of its own.
+    const fn is_block(&self) -> bool {
+        matches!(self, Self::Residual { .. } | Self::Concat { .. })
     }
 
     /// Whether every value is passed on as it is, at inference.
@@ -175,13 +188,14 @@ impl Layer {
 
     fn unbounded_output(&self, input: Shape) -> Result<Shape, String> {
         match self {
-            Self::Conv2d { filters, window, groups } => conv_output(input, *filters, window, *groups),
+            Self::Conv2d { filters, window, groups, .. } => conv_output(input, *filters, window, *groups),
             Self::LocalConv2d { filters, size } => local_output(input, *filters, *size),
             Self::Linear { features } => linear_output(input, *features),
             Self::MaxPool(window) | Self::AvgPool(window) => pool_output(input, window),
             Self::GlobalAvgPool => Ok(Shape::vector(input.channels)),
             Self::Flatten => Ok(Shape::vector(input.values())),
             Self::Residual { body, shortcut } => residual_output(input, body, shortcut),
+            Self::Concat { branches } => concat_output(input, branches),
             Self::SignalJoin(spec) => spec.check().map(|()| Shape { channels: input.channels + 1, ..input }),
             Self::Dropout { probability } if !(0.0..1.0).contains(probability) => {
                 Err(format!("drops with probability {probability}, which is not in [0, 1)"))
@@ -192,6 +206,10 @@ impl Layer {
             Self::BatchNorm { .. } | Self::Relu | Self::Gelu | Self::Square | Self::Dropout { .. } => Ok(input),
         }
     }
+}
+
+const fn yes() -> bool {
+    true
 }
 
 fn nonzero(value: usize, what: &str) -> Result<usize, String> {
@@ -259,13 +277,30 @@ fn local_output(input: Shape, filters: usize, [rows, columns]: [usize; 2]) -> Re
     Ok(Shape::new(filters, input.height / rows, input.width / columns))
 }
 
-fn residual_output(input: Shape, body: &[Layer], shortcut: &[Layer]) -> Result<Shape, String> {
-    if body.iter().chain(shortcut).any(|layer| matches!(layer, Layer::SignalJoin(_))) {
-        return Err("has a signal joining inside a residual block; it can join before the block".to_owned());
+/// What one way through a block gives.
+fn branch_output(input: Shape, layers: &[Layer]) -> Result<Shape, String> {
+    if layers.iter().any(|layer| matches!(layer, Layer::SignalJoin(_))) {
+        return Err("has a signal joining inside a block; it can join before the block".to_owned());
     }
-    let along = |layers: &[Layer]| layers.iter().try_fold(input, |shape, layer| layer.output(shape));
-    let (long, short) = (along(body)?, along(shortcut)?);
+    layers.iter().try_fold(input, |shape, layer| layer.output(shape))
+}
+
+fn residual_output(input: Shape, body: &[Layer], shortcut: &[Layer]) -> Result<Shape, String> {
+    let (long, short) = (branch_output(input, body)?, branch_output(input, shortcut)?);
     if long == short { Ok(long) } else { Err(format!("adds {long} and {short}")) }
+}
+
+fn concat_output(input: Shape, branches: &[Vec<Layer>]) -> Result<Shape, String> {
+    let [first, second, rest @ ..] = branches else {
+        return Err(format!("joins {} branches, which are less than two", branches.len()));
+    };
+    let beside = |left: Shape, branch: &Vec<Layer>| {
+        let right = branch_output(input, branch)?;
+        let joined = Shape { channels: left.channels.saturating_add(right.channels), ..left };
+        let fits = [left.height, left.width] == [right.height, right.width];
+        if fits { Ok(joined) } else { Err(format!("puts {left} beside {right}, which differ in height or width")) }
+    };
+    std::iter::once(second).chain(rest).try_fold(branch_output(input, first)?, beside)
 }
 
 /// A weight layer with the activation, normalisation and pooling that follow it (the papers' "layer k").
@@ -480,8 +515,19 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_does_not_speak_of_a_bias_means_one() {
+        let window = r#""window":{"size":[3,3],"stride":[1,1],"padding":[1,1]}"#;
+        let text = format!(r#"{{"type":"conv2d","filters":4,{window},"groups":1}}"#);
+        let conv = |bias| Layer::Conv2d { filters: 4, window: Window::square(3, 1, 1), groups: 1, bias };
+        assert_eq!(serde_json::from_str::<Layer>(&text).unwrap(), conv(true));
+        assert_eq!(serde_json::to_string(&conv(true)).unwrap(), text);
+        let without = serde_json::to_string(&conv(false)).unwrap();
+        assert_eq!(serde_json::from_str::<Layer>(&without).unwrap(), conv(false));
+    }
+
+    #[test]
     fn zero_strides_windows_and_groups_are_refused() {
-        let conv = |window, groups| Layer::Conv2d { filters: 4, window, groups };
+        let conv = |window, groups| Layer::Conv2d { filters: 4, window, groups, bias: true };
         for layer in
             [conv(Window::square(3, 0, 0), 1), conv(Window::square(0, 1, 0), 1), conv(Window::square(3, 1, 0), 0)]
         {

@@ -2,6 +2,7 @@
 
 use crate::{Architecture, Defence, Device, Error, Network};
 use cleave_data::{Glyphs, Preparation};
+use cleave_secrets::KeyId;
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -80,6 +81,9 @@ pub struct ModelCard {
     /// Defences that were trained in.
     #[serde(default)]
     pub defences: Vec<Defence>,
+    /// The key without which the network is wrong, since it has confusion neurons; `None` for one without them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confused: Option<KeyId>,
 }
 
 /// A whole network, its manifest, and the glyphs its signal is drawn with.

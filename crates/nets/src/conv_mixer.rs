@@ -50,7 +50,7 @@ impl ConvMixer {
         if kernel % 2 == 0 {
             return wrong(3, format!("has a depthwise kernel of {kernel}; take an odd side, which keeps the size"));
         }
-        let conv = |window, groups| Layer::Conv2d { filters: width, window, groups };
+        let conv = |window, groups| Layer::Conv2d { filters: width, window, groups, bias: true };
         let behind = |layer| [layer, Layer::Gelu, Layer::BatchNorm { epsilon: EPSILON }];
         let mut layers = behind(conv(Window::square(patch, patch, 0), 1)).to_vec();
         for _ in 0..depth {

@@ -45,18 +45,20 @@ fn fold(list: &[Layer], tensors: &mut Tensors, [old, new]: [&str; 2], layers: &m
                 _ => None,
             };
             if done.is_some() {
+                note_bias(layers, kept, new);
                 continue;
             }
         }
-        layers.push(match layer {
+        let layer = match layer {
             Layer::Residual { body, shortcut } => {
-                let mut branch = |list: &[Layer], name: &str| {
-                    let mut layers = Vec::new();
-                    let names = [format!("{from}{name}."), format!("{to}{name}.")];
-                    fold(list, tensors, names.each_ref().map(String::as_str), &mut layers, kept);
-                    layers
-                };
+                let mut branch = |list: &[Layer], name: &str| folded_branch(list, tensors, [&from, &to], name, kept);
                 Layer::Residual { body: branch(body, "body"), shortcut: branch(shortcut, "shortcut") }
+            }
+            Layer::Concat { branches } => {
+                let mut branch = |(at, list): (usize, &Vec<Layer>)| {
+                    folded_branch(list, tensors, [&from, &to], &format!("branches.{at}"), kept)
+                };
+                Layer::Concat { branches: branches.iter().enumerate().map(&mut branch).collect() }
             }
             _ => {
                 let own: Vec<_> = tensors.keys().filter(|name| name.starts_with(&from)).cloned().collect();
@@ -66,8 +68,38 @@ fn fold(list: &[Layer], tensors: &mut Tensors, [old, new]: [&str; 2], layers: &m
                 }));
                 layer.clone()
             }
-        });
+        };
+        layers.push(layer);
+        note_bias(layers, kept, new);
     }
+}
+
+/// One way through a block at `old`, which moves to `new`. No normalisation leaves it.
+fn folded_branch(
+    list: &[Layer],
+    tensors: &mut Tensors,
+    [old, new]: [&str; 2],
+    name: &str,
+    kept: &mut Tensors,
+) -> Vec<Layer> {
+    let mut layers = Vec::new();
+    let names = [format!("{old}{name}."), format!("{new}{name}.")];
+    fold(list, tensors, names.each_ref().map(String::as_str), &mut layers, kept);
+    layers
+}
+
+/// A convolution without bias gets one with a normalisation.
+fn note_bias(layers: &mut [Layer], kept: &Tensors, new: &str) {
+    let name = format!("{new}{}.bias", layers.len().saturating_sub(1));
+    if let Some(Layer::Conv2d { bias, .. }) = layers.last_mut() {
+        *bias = kept.contains_key(&name);
+    }
+}
+
+/// The bias beside the weights at `path`; zeros where there is none yet.
+fn bias_of<'a>(tensors: &'a mut Tensors, path: &str, outputs: usize) -> &'a mut [f32] {
+    let zeros = || HostTensor { shape: vec![outputs], values: vec![0.0; outputs] };
+    &mut tensors.entry(format!("{path}bias")).or_insert_with(zeros).values
 }
 
 const fn has_kernel(layer: &Layer) -> bool {
@@ -109,8 +141,8 @@ impl Affine {
         for (row, scale) in weight.values.chunks_mut(each.max(1)).zip(&self.scale) {
             row.iter_mut().for_each(|value| *value = (f64::from(*value) * scale) as f32);
         }
-        let bias = tensors.get_mut(&format!("{path}bias"))?;
-        for ((value, scale), shift) in bias.values.iter_mut().zip(&self.scale).zip(&self.shift) {
+        let bias = bias_of(tensors, path, self.scale.len());
+        for ((value, scale), shift) in bias.iter_mut().zip(&self.scale).zip(&self.shift) {
             *value = (f64::from(*value) * scale + shift) as f32;
         }
         Some(())
@@ -128,8 +160,8 @@ impl Affine {
                 *value = (f64::from(*value) * self.scale[at / each]) as f32;
             }
         }
-        let bias = tensors.get_mut(&format!("{path}bias"))?;
-        bias.values.iter_mut().zip(shifts).for_each(|(value, sum)| *value = (f64::from(*value) + sum) as f32);
+        let bias = bias_of(tensors, path, outputs);
+        bias.iter_mut().zip(shifts).for_each(|(value, sum)| *value = (f64::from(*value) + sum) as f32);
         Some(())
     }
 }

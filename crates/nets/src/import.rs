@@ -4,13 +4,13 @@ use crate::{Architecture, Device, Error, HostTensor, Network};
 use pytorch_reader::PytorchReader;
 use safetensors::SafeTensors;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// How the keys of a foreign file find their places.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum KeyMapping {
-    /// By name where all names agree, otherwise by order.
+    /// By name where the file has one of our names, otherwise by order.
     #[default]
     Auto,
     /// By name only: the keys of an `nn.Sequential` with the same layers (`0.weight`, `3.bias`).
@@ -19,6 +19,8 @@ pub enum KeyMapping {
     ByOrder,
     /// As the user says: our name for each key of the file.
     Given(BTreeMap<String, String>),
+    /// As [`KeyMapping::Auto`], but where the file has one of these keys, all are those: [`crate::Published::keys`].
+    Published(BTreeMap<String, String>),
 }
 
 /// One tensor's way from the file to the network.
@@ -35,7 +37,7 @@ pub struct Mapped {
 /// What an import did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ImportReport {
-    /// `"name"`, `"order"` or `"given"`.
+    /// `"name"`, `"order"`, `"given"` or `"torchvision"`.
     pub mapped_by: &'static str,
     /// Each tensor, in the order of the layers.
     pub tensors: Vec<Mapped>,
@@ -82,11 +84,23 @@ fn pair_up(mapping: &KeyMapping, wanted: &Wanted, foreign: &Foreign) -> Result<(
         KeyMapping::ByName => Ok(("name", by_name(wanted, foreign)?)),
         KeyMapping::ByOrder => Ok(("order", by_order(wanted, foreign)?)),
         KeyMapping::Given(names) => Ok(("given", by_given(names, wanted, foreign)?)),
-        KeyMapping::Auto => match by_name(wanted, foreign) {
-            Ok(keys) => Ok(("name", keys)),
-            Err(error) if wanted.iter().any(|(name, _)| foreign.contains_key(name)) => Err(error),
-            Err(_) => Ok(("order", by_order(wanted, foreign)?)),
-        },
+        KeyMapping::Auto => automatic(&BTreeMap::new(), wanted, foreign),
+        KeyMapping::Published(names) => automatic(names, wanted, foreign),
+    }
+}
+
+/// Whichever names the file begins to follow it has to follow throughout; where it follows none, its order counts.
+fn automatic(
+    published: &BTreeMap<String, String>,
+    wanted: &Wanted,
+    foreign: &Foreign,
+) -> Result<(&'static str, Vec<String>), Error> {
+    if wanted.iter().any(|(name, _)| foreign.contains_key(name)) {
+        Ok(("name", by_name(wanted, foreign)?))
+    } else if published.keys().any(|key| foreign.contains_key(key)) {
+        Ok(("torchvision", by_given(published, wanted, foreign)?))
+    } else {
+        Ok(("order", by_order(wanted, foreign)?))
     }
 }
 
@@ -101,15 +115,22 @@ fn by_name(wanted: &Wanted, foreign: &Foreign) -> Result<Vec<String>, Error> {
 }
 
 fn by_given(names: &BTreeMap<String, String>, wanted: &Wanted, foreign: &Foreign) -> Result<Vec<String>, Error> {
-    let key_of = |ours: &String| names.iter().find(|(_, to)| *to == ours).map(|(from, _)| from.clone());
-    let keys: Vec<_> = wanted.iter().map(|(name, _)| key_of(name).filter(|key| foreign.contains_key(key))).collect();
-    let missing: Vec<_> =
-        wanted.iter().zip(&keys).filter(|(_, key)| key.is_none()).map(|((name, _), _)| name.clone()).collect();
-    let unknown: Vec<_> = foreign.keys().filter(|key| !names.contains_key(*key)).cloned().collect();
+    let mut spellings: BTreeMap<&String, Vec<&String>> = BTreeMap::new();
+    names.iter().for_each(|(key, name)| spellings.entry(name).or_default().push(key));
+    let (mut keys, mut missing) = (Vec::new(), Vec::new());
+    for (name, _) in wanted {
+        let spellings = spellings.get(name).map_or(&[][..], Vec::as_slice);
+        match spellings.iter().find(|key| foreign.contains_key(**key)) {
+            Some(key) => keys.push((*key).clone()),
+            None => missing.push(spellings.last().map_or(name, |key| *key).clone()),
+        }
+    }
+    let taken: BTreeSet<_> = keys.iter().collect();
+    let unknown: Vec<_> = foreign.keys().filter(|key| !taken.contains(key)).cloned().collect();
     if !missing.is_empty() || !unknown.is_empty() {
         return Err(Error::Keys { missing, unknown });
     }
-    Ok(keys.into_iter().flatten().collect())
+    Ok(keys)
 }
 
 /// At most this many modules are tried in every order: 6! = 720 comparisons of shapes.

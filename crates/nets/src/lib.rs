@@ -6,7 +6,7 @@
 //! a [`Layer::SignalJoin`] and trains a suffix.
 //!
 //! ```text
-//! AlexNet::new(..) ──▶ Architecture ──random / import──▶ Network ──forward──▶ logits
+//! AlexNet { .. } ────▶ Architecture ──random / import──▶ Network ──forward──▶ logits
 //!                           │                               │
 //!                      shapes, numbered layers         slice, followed_by, save, load
 //! ```
@@ -19,15 +19,20 @@ mod architecture;
 mod checkpoint;
 mod conv_mixer;
 mod defence;
+mod densenet;
 mod device;
 mod error;
 mod fold;
 mod import;
 mod network;
 mod node;
+mod published;
+mod regnet;
+mod resnet;
 mod signal;
 mod six_conv;
 mod tangent;
+mod vgg;
 
 pub use alexnet::AlexNet;
 pub use architecture::{Architecture, Layer, NumberedLayer, Shape, Window};
@@ -38,9 +43,14 @@ pub use checkpoint::{
 };
 pub use conv_mixer::ConvMixer;
 pub use defence::{Defence, Distribution};
+pub use densenet::DenseNet;
 pub use device::{available_devices, computes_half, device};
 pub use error::Error;
 pub use import::{ImportReport, KeyMapping, Mapped, import_network};
 pub use network::{Dropout, Network, Pass, argmax};
+pub use published::Published;
+pub use regnet::RegNetX;
+pub use resnet::{CifarResNet, ResNet};
 pub use signal::{SignalForm, SignalKind, SignalSpec};
 pub use six_conv::SixConv;
+pub use vgg::Vgg;

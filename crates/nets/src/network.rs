@@ -91,6 +91,14 @@ impl Network {
         Ok(parameters(architecture)?.into_iter().map(|parameter| (parameter.name, parameter.shape)).collect())
     }
 
+    /// Values in all tensors, running statistics included.
+    ///
+    /// # Errors
+    /// [`Error::Architecture`], which a network that exists does not give.
+    pub fn values(&self) -> Result<usize, Error> {
+        Ok(parameters(&self.architecture)?.iter().map(|parameter| parameter.shape.iter().product::<usize>()).sum())
+    }
+
     /// The weights by name, copied to the host, in PyTorch's layout.
     ///
     /// # Errors

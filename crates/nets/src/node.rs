@@ -21,6 +21,8 @@ pub(crate) enum Node {
     Norm(BatchNorm),
     /// Of [`Layer::Residual`].
     Residual(Branches),
+    /// Of [`Layer::Concat`].
+    Concat(Vec<Vec<Node>>),
     /// Of every layer without weights.
     Free(Free),
 }
@@ -29,7 +31,7 @@ pub(crate) enum Node {
 #[derive(Module, Debug)]
 pub(crate) struct Kernel {
     weight: Param<Tensor<4>>,
-    bias: Param<Tensor<1>>,
+    bias: Option<Param<Tensor<1>>>,
 }
 
 /// A matrix for each patch, `[positions, filters, channels, rows, columns]`, and one bias.
@@ -77,9 +79,11 @@ pub(crate) fn parameters(
         let mut add =
             |leaf: &str, shape: Vec<usize>| out.push(Parameter { name: format!("{prefix}{index}.{leaf}"), shape });
         match layer {
-            Layer::Conv2d { filters, window: Window { size: [rows, columns], .. }, groups } => {
+            Layer::Conv2d { filters, window: Window { size: [rows, columns], .. }, groups, bias } => {
                 add("weight", vec![*filters, shape.channels / (*groups).max(1), *rows, *columns]);
-                add("bias", vec![*filters]);
+                if *bias {
+                    add("bias", vec![*filters]);
+                }
             }
             Layer::LocalConv2d { filters, size: [rows, columns] } => {
                 let positions = (shape.height / (*rows).max(1)) * (shape.width / (*columns).max(1));
@@ -94,6 +98,11 @@ pub(crate) fn parameters(
             Layer::Residual { body, shortcut } => {
                 parameters(body, shape, &format!("{prefix}{index}.body."), out)?;
                 parameters(shortcut, shape, &format!("{prefix}{index}.shortcut."), out)?;
+            }
+            Layer::Concat { branches } => {
+                for (at, branch) in branches.iter().enumerate() {
+                    parameters(branch, shape, &format!("{prefix}{index}.branches.{at}."), out)?;
+                }
             }
             _ => {}
         }
@@ -119,9 +128,10 @@ impl Builder<'_> {
 
     fn node(&mut self, layer: &Layer, path: &str) -> Result<Node, Error> {
         Ok(match layer {
-            Layer::Conv2d { .. } => {
-                Node::Conv(Kernel { weight: self.param(path, "weight")?, bias: self.param(path, "bias")? })
-            }
+            Layer::Conv2d { bias, .. } => Node::Conv(Kernel {
+                weight: self.param(path, "weight")?,
+                bias: if *bias { Some(self.param(path, "bias")?) } else { None },
+            }),
             Layer::LocalConv2d { .. } => {
                 Node::Local(Patches { weight: self.param(path, "weight")?, bias: self.param(path, "bias")? })
             }
@@ -135,6 +145,11 @@ impl Builder<'_> {
                 body: self.nodes(body, &format!("{path}body."))?,
                 shortcut: self.nodes(shortcut, &format!("{path}shortcut."))?,
             }),
+            Layer::Concat { branches } => {
+                let branches = branches.iter().enumerate();
+                let nodes = branches.map(|(at, branch)| self.nodes(branch, &format!("{path}branches.{at}.")));
+                Node::Concat(nodes.collect::<Result<_, Error>>()?)
+            }
             _ => Node::Free(Free {}),
         })
     }
@@ -204,7 +219,9 @@ pub(crate) fn collect(
         match node {
             Node::Conv(Kernel { weight, bias }) => {
                 put("weight", fetch(weight, gradients)?);
-                put("bias", fetch(bias, gradients)?);
+                if let Some(bias) = bias {
+                    put("bias", fetch(bias, gradients)?);
+                }
             }
             Node::Local(Patches { weight, bias }) => {
                 put("weight", fetch(weight, gradients)?);
@@ -225,6 +242,11 @@ pub(crate) fn collect(
             Node::Residual(Branches { body, shortcut }) => {
                 collect(body, gradients, &format!("{path}body."), out)?;
                 collect(shortcut, gradients, &format!("{path}shortcut."), out)?;
+            }
+            Node::Concat(branches) => {
+                for (at, branch) in branches.iter().enumerate() {
+                    collect(branch, gradients, &format!("{path}branches.{at}."), out)?;
+                }
             }
             Node::Free(_) => {}
         }
@@ -276,8 +298,8 @@ pub(crate) fn step(layer: &Layer, node: &Node, x: Tensor<4>, pass: &mut Pass<'_>
     match (layer, node) {
         (Layer::Conv2d { window, groups, .. }, Node::Conv(kernel)) => {
             let [x, weight] = [x, kernel.weight.val()].map(|tensor| narrowed(tensor, pass.half));
-            let bias = narrowed(kernel.bias.val(), pass.half);
-            module::conv2d(x, weight, Some(bias), conv(window, *groups)).cast(FloatDType::F32)
+            let bias = kernel.bias.as_ref().map(|bias| narrowed(bias.val(), pass.half));
+            module::conv2d(x, weight, bias, conv(window, *groups)).cast(FloatDType::F32)
         }
         (Layer::LocalConv2d { .. }, Node::Local(patches)) => {
             let bias = patches.bias.val();
@@ -289,6 +311,10 @@ pub(crate) fn step(layer: &Layer, node: &Node, x: Tensor<4>, pass: &mut Pass<'_>
         (Layer::Residual { body, shortcut }, Node::Residual(branches)) => {
             let long = run(body, &branches.body, x.clone(), pass);
             long + run(shortcut, &branches.shortcut, x, pass)
+        }
+        (Layer::Concat { branches }, Node::Concat(nodes)) => {
+            let outputs = branches.iter().zip(nodes).map(|(branch, nodes)| run(branch, nodes, x.clone(), pass));
+            Tensor::cat(outputs.collect(), 1)
         }
         (Layer::SignalJoin(_), _) => join(x, pass.signal.take()),
         (Layer::Dropout { probability }, _) => match &mut pass.dropout {

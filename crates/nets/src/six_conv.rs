@@ -34,7 +34,8 @@ impl SixConv {
     /// [`Error::Architecture`] when the image is too small or a setting is 0.
     pub fn architecture(&self) -> Result<Architecture, Error> {
         let width = |filters: usize| (filters / self.divisor.max(1)).max(1);
-        let conv = |filters| Layer::Conv2d { filters: width(filters), window: Window::square(3, 1, 1), groups: 1 };
+        let conv =
+            |filters| Layer::Conv2d { filters: width(filters), window: Window::square(3, 1, 1), groups: 1, bias: true };
         let mut layers = Vec::new();
         for [first, second] in [[64, 64], [128, 128], [128, 128]] {
             layers.extend([conv(first), Layer::Relu, conv(second), Layer::Relu]);

@@ -57,6 +57,12 @@ fn step(layer: &Layer, node: &Node, Dual { value, change }: Dual, pass: &mut Pas
             let (long, short) = (run(body, long, start(), pass), run(shortcut, short, start(), pass));
             Dual { value: long.value + short.value, change: long.change + short.change }
         }
+        (Layer::Concat { branches }, Node::Concat(nodes)) => {
+            let start = || Dual { value: value.clone(), change: change.clone() };
+            let outputs = branches.iter().zip(nodes).map(|(branch, nodes)| run(branch, nodes, start(), pass));
+            let (values, changes) = outputs.map(|dual| (dual.value, dual.change)).unzip();
+            Dual { value: Tensor::cat(values, 1), change: Tensor::cat(changes, 1) }
+        }
         (Layer::SignalJoin(_), _) => {
             let silent = pass.signal.as_ref().map(|signal| signal.zeros_like());
             Dual { value: node::join(value, pass.signal.take()), change: node::join(change, silent) }

@@ -4,8 +4,8 @@
 
 use cleave_data::{Glyphs, Preparation};
 use cleave_nets::{
-    AlexNet, Checkpoint, Device, Error, Header, ModelCard, Network, Role, SignalKind, SignalSpec, Training, device,
-    read_manifest,
+    AlexNet, Architecture, Checkpoint, DenseNet, Device, Error, Header, ModelCard, Network, Role, SignalKind,
+    SignalSpec, Training, device, read_manifest,
 };
 use std::path::Path;
 
@@ -16,16 +16,21 @@ fn flex() -> Device {
 fn checkpoint(seed: u64) -> Checkpoint {
     let plain = AlexNet { size: 64, divisor: 32, ..AlexNet::default() }.architecture().unwrap();
     let architecture = plain.with_join(2, SignalSpec::new(SignalKind::Complement, 2)).unwrap();
+    Checkpoint { glyphs: Some(Glyphs::drawn(1, &[0, 1], 3).unwrap()), ..of(architecture, 64, seed) }
+}
+
+fn of(architecture: Architecture, side: usize, seed: u64) -> Checkpoint {
     let card = ModelCard {
         header: Header::of(Role::Whole),
         architecture: architecture.clone(),
         classes: vec!["cat".into(), "dog".into()],
-        preparation: Preparation::new(64, 64, 3),
+        preparation: Preparation::new(side, side, 3),
         training: Training::default(),
         defences: Vec::new(),
+        confused: None,
     };
     let network = Network::random(architecture, seed, &flex()).unwrap();
-    Checkpoint { card, network, glyphs: Some(Glyphs::drawn(1, &[0, 1], 3).unwrap()) }
+    Checkpoint { card, network, glyphs: None }
 }
 
 fn saved(folder: &Path) -> std::path::PathBuf {
@@ -42,6 +47,20 @@ fn a_saved_network_comes_back_bit_for_bit() {
     assert_eq!(loaded.card, original.card);
     assert!(loaded.glyphs == original.glyphs);
     assert_eq!(loaded.network.tensors().unwrap(), original.network.tensors().unwrap());
+}
+
+#[test]
+fn branches_and_convolutions_without_bias_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let dense = DenseNet { size: 8, classes: 2, ..DenseNet::compact(10, 2).unwrap() }.architecture().unwrap();
+    let original = of(dense, 8, 1);
+    original.save(&path).unwrap();
+    let loaded = Checkpoint::load(&path, &flex()).unwrap();
+    assert_eq!(loaded.card, original.card);
+    let tensors = loaded.network.tensors().unwrap();
+    assert!(tensors.contains_key("1.branches.1.2.weight") && !tensors.contains_key("1.branches.1.2.bias"));
+    assert_eq!(tensors, original.network.tensors().unwrap());
 }
 
 #[test]

@@ -2,12 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use cleave_nets::{Architecture, ConvMixer, Layer, Network, Shape, Window};
+use cleave_nets::{Architecture, CifarResNet, ConvMixer, DenseNet, Layer, Network, RegNetX, Shape, Window};
 
 const NORM: Layer = Layer::BatchNorm { epsilon: 1e-3 };
 
 fn conv(filters: usize, padding: usize) -> Layer {
-    Layer::Conv2d { filters, window: Window::square(3, 1, padding), groups: 1 }
+    Layer::Conv2d { filters, window: Window::square(3, 1, padding), groups: 1, bias: true }
+}
+
+fn without_bias(filters: usize, padding: usize) -> Layer {
+    Layer::Conv2d { filters, window: Window::square(3, 1, padding), groups: 1, bias: false }
 }
 
 /// Weights of every kind at random, running statistics included.
@@ -29,6 +33,7 @@ fn norms(layers: &[Layer]) -> usize {
     let inside = |layer: &Layer| match layer {
         Layer::BatchNorm { .. } => 1,
         Layer::Residual { body, shortcut } => norms(body) + norms(shortcut),
+        Layer::Concat { branches } => branches.iter().map(|branch| norms(branch)).sum(),
         _ => 0,
     };
     layers.iter().map(inside).sum()
@@ -79,6 +84,54 @@ fn a_norm_before_a_flatten_of_many_positions_stays() {
     let layers = vec![conv(2, 0), Layer::Relu, NORM, Layer::Flatten, Layer::Linear { features: 2 }];
     let folded = folded(Architecture::new(Shape::new(1, 4, 4), layers).unwrap());
     assert_eq!(norms(&folded.architecture().layers), 1);
+}
+
+#[test]
+fn a_convolution_without_bias_gets_one_with_a_norm_only() {
+    let layers = vec![
+        without_bias(4, 1),
+        NORM,
+        Layer::Relu,
+        without_bias(5, 1),
+        Layer::Relu,
+        NORM,
+        without_bias(3, 0),
+        Layer::Relu,
+        Layer::Flatten,
+        Layer::Linear { features: 2 },
+    ];
+    let folded = folded(Architecture::new(Shape::new(2, 6, 6), layers).unwrap());
+    let biases = |layer: &Layer| match layer {
+        Layer::Conv2d { bias, .. } => Some(*bias),
+        _ => None,
+    };
+    let biases: Vec<_> = folded.architecture().layers.iter().filter_map(biases).collect();
+    assert_eq!((biases, norms(&folded.architecture().layers)), (vec![true, false, true], 0));
+}
+
+#[test]
+fn residual_networks_lose_all_norms() {
+    let small = CifarResNet { depth: 14, size: 16, divisor: 4, ..CifarResNet::default() };
+    let grouped = RegNetX {
+        widths: vec![8, 16],
+        depths: vec![1, 2],
+        group: 4,
+        stem: 8,
+        size: 32,
+        classes: 10,
+        ..RegNetX::default()
+    };
+    for architecture in [small.architecture().unwrap(), grouped.architecture().unwrap()] {
+        assert!(norms(&architecture.layers) > 10);
+        assert_eq!(norms(&folded(architecture).architecture().layers), 0);
+    }
+}
+
+#[test]
+fn a_dense_net_loses_the_norms_between_two_convolutions_and_no_other() {
+    let dense = DenseNet { size: 16, ..DenseNet::compact(16, 4).unwrap() }.architecture().unwrap();
+    assert_eq!(norms(&dense.layers), 6 * 2 + 2 + 1); // two a layer, one a transition, and the last
+    assert_eq!(norms(&folded(dense).architecture().layers), 6 + 2 + 1, "those behind a concatenation stay");
 }
 
 #[test]

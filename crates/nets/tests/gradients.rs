@@ -7,7 +7,7 @@ use cleave_nets::{Architecture, HostTensor, Layer, Network, Pass, Shape, Window,
 use std::collections::BTreeMap;
 
 fn layers() -> Vec<Layer> {
-    let conv = |filters| Layer::Conv2d { filters, window: Window::square(3, 1, 1), groups: 1 };
+    let conv = |filters| Layer::Conv2d { filters, window: Window::square(3, 1, 1), groups: 1, bias: true };
     let body = vec![conv(4), Layer::Gelu, conv(4)];
     vec![
         Layer::LocalConv2d { filters: 4, size: [2, 2] },

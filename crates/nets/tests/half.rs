@@ -10,7 +10,7 @@ fn network() -> Network {
     let layers = vec![
         Layer::LocalConv2d { filters: 6, size: [2, 2] },
         Layer::BatchNorm { epsilon: 1e-5 },
-        Layer::Conv2d { filters: 6, window: Window::square(3, 1, 1), groups: 6 },
+        Layer::Conv2d { filters: 6, window: Window::square(3, 1, 1), groups: 6, bias: true },
         Layer::Gelu,
         Layer::Flatten,
         Layer::Linear { features: 5 },

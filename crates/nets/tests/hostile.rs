@@ -34,9 +34,19 @@ fn signal() -> impl Strategy<Value = SignalSpec> {
         .prop_map(|(kind, form, classes, scale)| SignalSpec { kind, form, classes, scale })
 }
 
+fn convolution() -> impl Strategy<Value = Layer> {
+    let groups = prop_oneof![3 => Just(1), 1 => number(1..4)];
+    (number(1..5), window(), groups, any::<bool>()).prop_map(|(filters, window, groups, bias)| Layer::Conv2d {
+        filters,
+        window,
+        groups,
+        bias,
+    })
+}
+
 fn layer() -> impl Strategy<Value = Layer> {
     let leaf = prop_oneof![
-        6 => (number(1..5), window(), prop_oneof![3 => Just(1), 1 => number(1..4)]).prop_map(|(filters, window, groups)| Layer::Conv2d { filters, window, groups }),
+        6 => convolution(),
         2 => (number(1..5), [number(1..4), number(1..4)]).prop_map(|(filters, size)| Layer::LocalConv2d { filters, size }),
         4 => window().prop_map(Layer::MaxPool),
         4 => window().prop_map(Layer::AvgPool),
@@ -49,7 +59,10 @@ fn layer() -> impl Strategy<Value = Layer> {
     ];
     leaf.prop_recursive(2, 6, 2, |inner| {
         let branch = || prop::collection::vec(inner.clone(), 0..3);
-        (branch(), branch()).prop_map(|(body, shortcut)| Layer::Residual { body, shortcut })
+        prop_oneof![
+            (branch(), branch()).prop_map(|(body, shortcut)| Layer::Residual { body, shortcut }),
+            prop::collection::vec(branch(), 0..4).prop_map(|branches| Layer::Concat { branches }),
+        ]
     })
 }
 
@@ -89,12 +102,29 @@ fn slices_beyond_the_end_are_errors() {
 }
 
 #[test]
+fn branches_that_do_not_fit_side_by_side_are_refused() {
+    let pool = Layer::MaxPool(Window::square(2, 2, 0));
+    let of = |branches: Vec<Vec<Layer>>| Architecture::new(Shape::new(3, 4, 4), vec![Layer::Concat { branches }]);
+    let reason = |branches| of(branches).unwrap_err().to_string();
+    assert!(reason(vec![]).contains("joins 0 branches"));
+    assert!(reason(vec![vec![Layer::Relu]]).contains("joins 1 branches"));
+    assert!(reason(vec![vec![], vec![pool.clone()]]).contains("3x4x4 beside 3x2x2"));
+    assert!(reason(vec![vec![]; (1 << 26) / 48 + 1]).contains("more than"));
+    let both = of(vec![vec![], vec![Layer::Relu], vec![]]).unwrap();
+    assert_eq!(both.output().unwrap(), Shape::new(9, 4, 4));
+    assert_eq!(both.numbered_layers()[0].name, "block1");
+}
+
+#[test]
 fn two_signals_or_one_inside_a_block_are_refused() {
     let join = || Layer::SignalJoin(SignalSpec::new(SignalKind::Complement, 2));
     let input = Shape::new(1, 4, 4);
     assert!(matches!(Architecture::new(input, vec![join(), join()]), Err(Error::JoinTwice)));
-    let block = Layer::Residual { body: vec![join()], shortcut: vec![join()] };
-    assert!(matches!(Architecture::new(input, vec![block]), Err(Error::Architecture { index: 0, .. })));
+    let residual = Layer::Residual { body: vec![join()], shortcut: vec![join()] };
+    let concat = Layer::Concat { branches: vec![vec![join()], vec![]] };
+    for block in [residual, concat] {
+        assert!(matches!(Architecture::new(input, vec![block]), Err(Error::Architecture { index: 0, .. })));
+    }
 }
 
 fn model() -> (Value, Contents) {
@@ -108,6 +138,7 @@ fn model() -> (Value, Contents) {
         preparation: Preparation::new(64, 64, 3),
         training: Training::default(),
         defences: Vec::new(),
+        confused: None,
     };
     let contents =
         Contents { tensors: network.tensors().unwrap(), glyphs: Some(Glyphs::drawn(1, &[0, 1], 3).unwrap()) };

@@ -35,7 +35,7 @@ proptest! {
         let (kernel, bias) = (values(each, seed), values(FILTERS, seed ^ 7));
         let shape = [FILTERS, channels, rows, columns];
         let window = Window { size: [rows, columns], stride: [rows, columns], padding: [0, 0] };
-        let conv = Layer::Conv2d { filters: FILTERS, window, groups: 1 };
+        let conv = Layer::Conv2d { filters: FILTERS, window, groups: 1, bias: true };
         let local = Layer::LocalConv2d { filters: FILTERS, size: [rows, columns] };
         let conv = network(input, conv, HostTensor { shape: shape.to_vec(), values: kernel.clone() }, &bias);
         let with = |weights: Vec<f32>| {

@@ -13,7 +13,8 @@ fn device() -> Device {
 
 /// Every kind of layer that an architecture can name.
 fn every_layer() -> Network {
-    let conv = |filters| Layer::Conv2d { filters, window: Window::square(3, 1, 1), groups: 1 };
+    let conv = |filters| Layer::Conv2d { filters, window: Window::square(3, 1, 1), groups: 1, bias: true };
+    let without_bias = |filters| Layer::Conv2d { filters, window: Window::square(3, 1, 1), groups: 1, bias: false };
     let spec = SignalSpec { form: SignalForm::Plane, ..SignalSpec::new(SignalKind::Complement, 2) };
     let layers = vec![
         conv(6),
@@ -22,6 +23,7 @@ fn every_layer() -> Network {
         Layer::SignalJoin(spec),
         Layer::Residual { body: vec![conv(7), Layer::Gelu, conv(7)], shortcut: vec![] },
         Layer::BatchNorm { epsilon: 1e-5 },
+        Layer::Concat { branches: vec![vec![], vec![without_bias(2), Layer::Gelu], vec![Layer::Square]] },
         Layer::LocalConv2d { filters: 7, size: [1, 2] },
         Layer::AvgPool(Window { size: [2, 1], stride: [1, 1], padding: [0, 0] }),
         Layer::Square,

@@ -115,6 +115,7 @@ fn operation(layer: &Layer, input: Shape, known: usize, name: &str) -> Result<Op
             Ok(Op::Linear(LinearShape { in_features: input.values(), out_features: *features, known_features: 0 }))
         }
         Layer::LocalConv2d { .. } => uncountable("local convolution"),
+        Layer::Concat { .. } => uncountable("block of branches side by side"),
         _ => uncountable("residual block"),
     }
 }

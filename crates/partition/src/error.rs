@@ -23,8 +23,26 @@ pub enum Error {
     /// From the key or what it acts on.
     #[error(transparent)]
     Keyed(#[from] cleave_keyed::Error),
-    /// Images travel under a key, and it is not there.
-    #[error("this pair takes images under the key {key}; give that key")]
+    /// From confusion neurons in a front half.
+    #[error(transparent)]
+    Confusion(#[from] cleave_confusion::Error),
+    /// A key of confusion neurons for a front half without them.
+    #[error("this front half has no confusion neurons; leave the key out")]
+    NotConfused,
+    /// The key leaves another front half than the one that was cut.
+    #[error(
+        "the key {key} leaves weights of hash {got}, the front half that was cut has {expected}; ask the provider for the key of this pair"
+    )]
+    OtherFront {
+        /// The key's public name.
+        key: KeyId,
+        /// Hash of the front half that was cut.
+        expected: String,
+        /// Hash of what is left.
+        got: String,
+    },
+    /// The client needs a key, and it is not there.
+    #[error("this pair is of use only with the key {key}; give that key")]
     KeyNeeded {
         /// Its public name.
         key: KeyId,

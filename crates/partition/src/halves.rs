@@ -1,7 +1,8 @@
 //! The two halves at work.
 
-use crate::release::{hash_lock, hash_tensors, load_half};
+use crate::release::{hash_lock, hash_tensors, load_half, tensor_hash};
 use crate::{BackManifest, Cut, Error, FrontManifest, Terms, apply_defences};
+use cleave_confusion::ConfusionKey;
 use cleave_keyed::{Keying, Lock, Scramble};
 use cleave_nets::{Architecture, Device, HostTensor, Layer, Network, Role, Shape, check_manifest};
 use cleave_retrain::{SignalSource, unmask_scores};
@@ -62,6 +63,7 @@ pub struct FrontHalf {
     network: Network,
     source: Option<SignalSource>,
     scramble: Option<Arc<Scramble>>,
+    stripped: bool,
     manifest: FrontManifest,
 }
 
@@ -74,7 +76,8 @@ impl FrontHalf {
     pub fn load(path: &Path, device: &Device) -> Result<Self, Error> {
         let (manifest, contents) = load_half::<FrontManifest>(path, Role::Front)?;
         let hash = hash_tensors(&contents.tensors); // what an audit names the weights by
-        if manifest.terms.lock.is_none() && manifest.terms.front_hash != hash {
+        let is_named = manifest.terms.lock.is_none() && manifest.terms.confused.is_none(); // else by its key
+        if is_named && manifest.terms.front_hash != hash {
             let reason = format!("it states the hash {} of its weights, which is {hash}", manifest.terms.front_hash);
             return Err(Error::Contradiction { path: path.to_owned(), reason });
         }
@@ -92,7 +95,25 @@ impl FrontHalf {
             }
             _ => None,
         };
-        Ok(Self { network, source, scramble: None, manifest })
+        Ok(Self { network, source, scramble: None, stripped: false, manifest })
+    }
+
+    /// Takes the confusion neurons out of a front half that has them; without that there is no [`FrontHalf::smash`].
+    ///
+    /// # Errors
+    /// [`Error::NotConfused`]; [`Error::Confusion`] for another key; [`Error::OtherFront`] when something else is left
+    /// than what was cut.
+    pub fn strip(&mut self, key: &ConfusionKey) -> Result<(), Error> {
+        let Terms { confused, front_hash, .. } = &self.manifest.terms;
+        key.check_id(confused.ok_or(Error::NotConfused)?)?;
+        let plain = cleave_confusion::strip(&self.network, key)?;
+        let got = tensor_hash(&plain)?;
+        if got != *front_hash {
+            return Err(Error::OtherFront { key: key.id(), expected: front_hash.clone(), got });
+        }
+        self.manifest.architecture = plain.architecture().clone();
+        (self.network, self.stripped) = (plain, true);
+        Ok(())
     }
 
     /// Takes the key of a pair that is locked with one; without it there is no [`FrontHalf::smash`].
@@ -144,6 +165,9 @@ impl FrontHalf {
         let samples = images.len() / self.network.input().values();
         if samples != signals.len() {
             return Err(Error::SignalCount { samples, signals: signals.len() });
+        }
+        if let Some(key) = self.manifest.terms.confused.filter(|_| !self.stripped) {
+            return Err(Error::KeyNeeded { key });
         }
         check_finite("the image", &images)?;
         let planes = self.planes(signals, rng)?;
@@ -265,6 +289,9 @@ fn check_terms(path: &Path, terms: &Terms, at_cut: Shape, outputs: usize) -> Res
     }
     if terms.lock.is_some() != (terms.cut == Cut::NOTHING) {
         return contradiction(format!("it has {} key at cut {}", terms.lock.as_ref().map_or("no", |_| "a"), terms.cut));
+    }
+    if let (Some(_), Some(key)) = (&terms.lock, terms.confused) {
+        return contradiction(format!("it has no front half, and that one has confusion neurons under the key {key}"));
     }
     if let Some(lock) = &terms.lock
         && (lock.image != terms.smashed || !terms.defences.is_empty())

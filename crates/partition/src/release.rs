@@ -3,13 +3,15 @@
 use crate::check::check_lock;
 use crate::defend::check_defences;
 use crate::{AuditSummary, BackHalf, Cut, Error, FrontHalf, Policy, Violation, check_cut, cut, list_defences};
+use cleave_confusion::{ConfusionKey, Strategy, confuse};
 use cleave_data::Preparation;
 use cleave_keyed::{Lock, Scramble};
 use cleave_leakage::{Effort, Report};
 use cleave_nets::{
-    Architecture, Checkpoint, Contents, Defence, Header, HostTensor, Network, Role, Shape, read_checkpoint,
+    Architecture, Checkpoint, Contents, Defence, Device, Header, HostTensor, Network, Role, Shape, read_checkpoint,
     write_checkpoint,
 };
+use cleave_secrets::{KeyId, Secret};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -42,6 +44,9 @@ pub struct Terms {
     /// The key that images are sent under, and the back half is locked with; `None` for a network cut in two.
     #[serde(default)]
     pub lock: Option<Lock>,
+    /// The key without which the front half is wrong, since it has confusion neurons; `None` for one without them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confused: Option<KeyId>,
     /// Defences, those trained in before those that the client applies at the cut.
     #[serde(default)]
     pub defences: Vec<Defence>,
@@ -181,6 +186,7 @@ pub fn release(offer: &Offer<'_>) -> Result<Release, Error> {
         leakage,
         accepted,
         lock: None,
+        confused: None,
         defences,
         audit: offer.audit.cloned(),
         policy: offer.policy.cloned(),
@@ -249,6 +255,7 @@ fn locked_release(
         leakage: check_lock(lock)?,
         accepted: Some(lock.warning()),
         lock: Some(lock.clone()),
+        confused: None,
         defences: Vec::new(),
         audit: None,
         policy: None,
@@ -293,6 +300,30 @@ impl Release {
             terms.policy = policy.cloned();
         }
         self.front.0.terms.check()?;
+        Ok(self)
+    }
+
+    /// The same pair with confusion neurons in its front half, which is wrong without `key` then. The smashed data keep
+    /// their shape, and with the key their values; `weights` is as [`confuse`] takes it.
+    ///
+    /// # Errors
+    /// [`Error::Confusion`] for a key of another front half, or one without a layer between its input and the cut.
+    pub fn with_confused_front(
+        mut self,
+        key: &ConfusionKey,
+        strategy: Strategy,
+        weights: &Secret,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let (manifest, contents) = &mut self.front;
+        let plain =
+            Network::from_tensors(manifest.architecture.clone(), std::mem::take(&mut contents.tensors), device)?;
+        let widened = confuse(&plain, key, strategy, weights)?;
+        contents.tensors = widened.tensors()?;
+        manifest.architecture = widened.architecture().clone();
+        for terms in [&mut self.front.0.terms, &mut self.back.0.terms] {
+            terms.confused = Some(key.id());
+        }
         Ok(self)
     }
 

@@ -32,6 +32,7 @@ fn model() -> Checkpoint {
         preparation: Preparation::new(8, 8, 3).normalised([0.4, 0.5, 0.6], [0.2, 0.2, 0.3]),
         training: Training::default(),
         defences: Vec::new(),
+        confused: None,
     };
     Checkpoint { card, network, glyphs: None }
 }

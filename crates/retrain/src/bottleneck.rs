@@ -37,7 +37,7 @@ pub fn insert_bottleneck(network: &Network, layer: usize, channels: usize, seed:
 fn there_and_back(shape: Shape, channels: usize) -> Result<Architecture, Error> {
     let layer = |features| match shape.is_vector() {
         true => Layer::Linear { features },
-        false => Layer::Conv2d { filters: features, window: Window::square(1, 1, 0), groups: 1 },
+        false => Layer::Conv2d { filters: features, window: Window::square(1, 1, 0), groups: 1, bias: true },
     };
     Ok(Architecture::new(shape, vec![layer(channels), layer(shape.channels)])?)
 }

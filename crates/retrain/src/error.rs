@@ -68,6 +68,17 @@ pub enum Error {
         /// The last digit needed.
         last: usize,
     },
+    /// A block that hands the signal's channel on.
+    #[error(
+        "the signal cannot join layer {layer} and keep what was trained: {tensor} would need a channel more; choose a \
+         layer that begins with a convolution, or preserve nothing"
+    )]
+    JoinSpreads {
+        /// The numbered layer.
+        layer: usize,
+        /// Its first tensor that would have to grow and is no kernel.
+        tensor: String,
+    },
     /// A defence where nothing can be trained in.
     #[error(
         "nothing can be trained in behind layer {layer}; take one of layers {first} to {last}, from the join and the \

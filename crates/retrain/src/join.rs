@@ -47,7 +47,7 @@ impl JoinSettings {
 /// `samples`: `[batch, channels, height, width]` of the network's input, prepared images.
 ///
 /// # Errors
-/// Those of [`Architecture::with_join`]; [`Error::Glyphs`]; [`Error::Setting`].
+/// Those of [`Architecture::with_join`]; [`Error::JoinSpreads`]; [`Error::Glyphs`]; [`Error::Setting`].
 pub fn join_signal(
     base: &Network,
     settings: &JoinSettings,
@@ -109,20 +109,24 @@ fn measured_scale(
 /// Signals that the scale is measured over; the mean energy of digits is within a few percent then.
 const SCALE_SIGNALS: usize = 256;
 
-/// The old tensors under their new names, with one more input channel in the layer at the join.
+/// The old tensors under their new names, with one more input channel in the layer at the join; in a residual block
+/// those are the first convolutions of both ways.
 fn widened(
     base: &Network,
     joined: &Architecture,
     start: usize,
     settings: &JoinSettings,
 ) -> Result<BTreeMap<String, HostTensor>, Error> {
-    let weight = joined.numbered_layer(settings.preserved + 1)?.weight;
+    let mut rng = ChaCha8Rng::seed_from_u64(settings.seed);
     let shapes: BTreeMap<_, _> = Network::tensor_shapes(joined)?.into_iter().collect();
     let mut tensors = BTreeMap::new();
     for (name, mut tensor) in base.tensors()? {
         let name = renamed(&name, start);
-        if name == format!("{weight}.weight") {
-            tensor = with_channel(&tensor, &shapes[&name], settings);
+        if tensor.shape != shapes[&name] {
+            if tensor.shape.len() != 4 {
+                return Err(Error::JoinSpreads { layer: settings.preserved + 1, tensor: name });
+            }
+            tensor = with_channel(&tensor, &shapes[&name], settings.new_weights, &mut rng);
         }
         tensors.insert(name, tensor);
     }
@@ -141,11 +145,10 @@ fn renamed(name: &str, start: usize) -> String {
 }
 
 /// Adds a last input channel of small random weights to `[filters, channels, rows, columns]`.
-fn with_channel(old: &HostTensor, shape: &[usize], settings: &JoinSettings) -> HostTensor {
-    let mut rng = ChaCha8Rng::seed_from_u64(settings.seed);
+fn with_channel(old: &HostTensor, shape: &[usize], size: f32, rng: &mut ChaCha8Rng) -> HostTensor {
     let per_filter = old.values.len() / old.shape[0].max(1);
     let area: usize = shape[2..].iter().product();
-    let bound = settings.new_weights * deviation(&old.values) * 3f32.sqrt(); // a uniform in ±b has deviation b/√3
+    let bound = size * deviation(&old.values) * 3f32.sqrt(); // a uniform in ±b has deviation b/√3
     let mut values = Vec::with_capacity(shape.iter().product());
     for filter in old.values.chunks(per_filter.max(1)) {
         values.extend_from_slice(filter);

@@ -40,7 +40,7 @@ impl Kind {
     /// A classifier of activations of `shape`.
     fn architecture(self, shape: Shape, classes: usize) -> Result<Architecture, Error> {
         let hidden = || [Layer::Flatten, Layer::Linear { features: HIDDEN }, Layer::Relu];
-        let filters = Layer::Conv2d { filters: FILTERS, window: Window::square(3, 1, 1), groups: 1 };
+        let filters = Layer::Conv2d { filters: FILTERS, window: Window::square(3, 1, 1), groups: 1, bias: true };
         let mut layers = match (self, shape.is_vector()) {
             (Self::Linear, _) => vec![],
             (Self::Small, true) => [hidden(), hidden()].concat(),

@@ -157,7 +157,7 @@ const CUT: usize = 3;
 impl Toy {
     fn new(folder: &Path) -> Self {
         let data = squares(folder, 300);
-        let conv = Layer::Conv2d { filters: 8, window: Window::square(3, 2, 1), groups: 1 };
+        let conv = Layer::Conv2d { filters: 8, window: Window::square(3, 2, 1), groups: 1, bias: true };
         let layers = vec![conv, Layer::Relu, Layer::Flatten, Layer::Linear { features: 32 }, Layer::Relu];
         let more = vec![Layer::Linear { features: 16 }, Layer::Relu, Layer::Linear { features: 2 }];
         let architecture = Architecture::new(Shape::new(1, SIDE, SIDE), [layers, more].concat()).unwrap();

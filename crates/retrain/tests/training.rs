@@ -5,8 +5,10 @@
 mod common;
 
 use cleave_data::{Glyphs, LoadOptions, Loader, Preparation, Shapes};
-use cleave_nets::{AlexNet, Network, device};
-use cleave_retrain::{Error, Measurement, Observer, Outcome, SignalSource, TrainSettings, Trainer, evaluate};
+use cleave_nets::{AlexNet, CifarResNet, DenseNet, Network, device};
+use cleave_retrain::{
+    Error, Measurement, Observer, Outcome, SignalSource, TrainSettings, Trainer, evaluate, join_signal,
+};
 use common::{alexnet, assert_equal, joined, loader, run, settings};
 
 fn trainer(preserved: usize, steps: usize) -> Trainer {
@@ -83,6 +85,28 @@ fn joining_leaves_the_old_weights_and_the_old_answers_where_the_signal_is_zero()
         assert!((a - b).abs() < 1e-5, "{a} {b}");
     }
     assert!(source.spec().scale > 0.0);
+}
+
+#[test]
+fn a_signal_joins_a_block_whose_ways_begin_with_convolutions() {
+    let device = device("flex").unwrap();
+    let residual = CifarResNet { depth: 8, size: 16, classes: 2, divisor: 4, ..CifarResNet::default() };
+    let base = Network::random(residual.architecture().unwrap(), 1, &device).unwrap();
+    let images: Vec<f32> = (0..2 * base.input().values()).map(|at| (at as f32).sin()).collect();
+    let join = |base: &Network, preserved| {
+        let settings = common::join_settings(preserved);
+        join_signal(base, &settings, Some(Glyphs::drawn(1, &[0, 1], 3).unwrap()), images.clone())
+    };
+    let (network, _) = join(&base, 2).unwrap(); // block3 has a convolution in its shortcut
+    let silent = vec![0.0; 2 * network.signal_shape().unwrap().values()];
+    let answers = [base.infer(images.clone(), None, 2), network.infer(images.clone(), Some(silent), 2)];
+    let [plain, joined] = answers.map(Result::unwrap);
+    assert!(plain.iter().zip(&joined).all(|(a, b)| (a - b).abs() < 1e-5), "{plain:?} {joined:?}");
+    assert!(matches!(join(&base, 1), Err(Error::Network(_))), "block2 adds its input as it is");
+    let dense = DenseNet { size: 16, classes: 2, ..DenseNet::compact(10, 4).unwrap() }.architecture().unwrap();
+    let dense = Network::random(dense, 1, &device).unwrap();
+    assert!(matches!(join(&dense, 1), Err(Error::JoinSpreads { layer: 2, .. })));
+    assert!(join(&dense, 2).is_ok(), "layer 3 is the convolution between two blocks");
 }
 
 #[test]

@@ -1,16 +1,18 @@
 //! `cleave audit`: attacks on a front half, before it is released.
 
+use crate::auditing::{Attacker, Watch};
 use crate::defences::{Sample, Wanted, signal_source};
 use crate::gate;
-use crate::options::{DataOptions, DeviceOption, open_dataset, validation_split};
+use crate::model;
+use crate::options::{DataOptions, DeviceOption};
 use crate::secret::{PassphraseOption, unlock};
 use crate::training::interrupt_flag;
 use crate::{Failure, Output, output};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use cleave_audit::{
-    Attack, Audit, AuditSettings, Auditor, Candidate, CutFindings, CutVerdict, Judge, Judgement, Observer, Stand,
-    Subject, Target, judge, page,
+    Attack, Audit, AuditSettings, Auditor, Candidate, CutFindings, CutVerdict, Judge, Judgement, Stand, Subject,
+    Target, judge, page,
 };
 use cleave_data::{Augmentation, LoadOptions, Loader, Preparation};
 use cleave_keyed::Scramble;
@@ -18,10 +20,8 @@ use cleave_leakage::Effort;
 use cleave_nets::{Checkpoint, Defence, Device, Header, ModelCard, Role, Training};
 use cleave_partition::{BackHalf, Cut, FrontHalf, Limits, Terms, check_cut, cut, list_defences};
 use cleave_retrain::SignalSource;
-use indicatif::{ProgressBar, ProgressStyle};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Attack a network at its cuts: get the image, the signal and the label back, and say how far that goes
 #[derive(Args, Clone, Debug)]
@@ -124,15 +124,6 @@ const fn what_it_does(attack: Attack) -> &'static str {
         Attack::Jacobian => "Count the visible directions",
         _ => "",
     }
-}
-
-/// Where the attacker's images come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Attacker {
-    /// The training split
-    Train,
-    /// One half of the validation split
-    HeldOut,
 }
 
 /// How many steps the attacks get.
@@ -248,7 +239,7 @@ impl AuditCommand {
         }
         let path = self.model.as_ref().unwrap_or(&self.record); // clap asks for one of the two
         let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        let (model, cuts) = (Checkpoint::load(path, device)?, self.cuts.clone());
+        let (model, cuts) = (model::load(path, device)?, self.cuts.clone());
         Ok(Attacked { model, name, cuts, defences: Vec::new(), locked: None })
     }
 
@@ -299,17 +290,8 @@ impl AuditCommand {
 
     /// The attacker's images, of which some are kept for tuning, and the private ones, all in a drawn order.
     fn loaders(&self, data: &DataOptions, preparation: &Preparation, tuning: usize) -> Result<Loaders, Failure> {
-        let train = open_dataset(data, Some("train"))?;
-        let split = validation_split(data, &train).ok_or_else(|| Failure::NoValidation { path: data.data.clone() })?;
-        let held_out = open_dataset(data, Some(split))?;
-        let (train, private, sources) = match self.attacker {
-            Attacker::Train => (train, held_out, ["train".to_owned(), split.to_owned()]),
-            Attacker::HeldOut => {
-                let (own, private): (Vec<_>, Vec<_>) = (0..held_out.len()).partition(|at| at % 2 == 0);
-                let halves = [format!("half of {split}"), format!("the other half of {split}")];
-                (held_out.subset(&own)?, held_out.subset(&private)?, halves)
-            }
-        };
+        let [(train, own), (private, others)] = self.attacker.split(data)?;
+        let sources = [own, others];
         let every = train.len().div_ceil(tuning.max(1)).max(2);
         let (kept, learned): (Vec<_>, Vec<_>) = (0..train.len()).partition(|at| at % every == 0);
         let options = LoadOptions {
@@ -331,7 +313,7 @@ impl AuditCommand {
         device: &Device,
     ) -> Result<(Judge, String), Failure> {
         let (mut examiner, path) = match &self.base {
-            Some(path) => (Checkpoint::load(path, device)?, path),
+            Some(path) => (model::load(path, device)?, path),
             None => (model.clone(), self.model.as_ref().or(self.front.as_ref()).unwrap_or(&self.record)),
         };
         if let (None, Some(locked)) = (&self.base, locked) {
@@ -403,6 +385,7 @@ impl Attacked {
             preparation: manifest.preparation.clone(),
             training: Training::default(),
             defences: trained,
+            confused: None,
         };
         let glyphs = front.source().and_then(SignalSource::glyphs).cloned();
         let model = Checkpoint { card, network, glyphs };
@@ -451,46 +434,6 @@ fn candidate(
         target: Target::new(front, back, source.cloned(), defences, &model.card.preparation),
         check,
     })
-}
-
-/// A bar on stderr, and what was found as lines above it.
-struct Watch {
-    bar: ProgressBar,
-    stop: Arc<AtomicBool>,
-}
-
-impl Watch {
-    fn new(stop: Arc<AtomicBool>) -> Self {
-        let bar = ProgressBar::new(1);
-        let style = ProgressStyle::with_template("{prefix:36} {bar:24} {pos}/{len} {eta} left");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar, stop }
-    }
-
-    fn line(&self, text: &str) {
-        if self.bar.is_hidden() { eprintln!("{text}") } else { self.bar.println(text) }
-    }
-}
-
-impl Observer for Watch {
-    fn began(&mut self, part: &str, steps: usize) {
-        self.bar.reset();
-        self.bar.set_length(steps as u64);
-        self.bar.set_prefix(part.to_owned());
-        self.line(part);
-    }
-
-    fn stepped(&mut self) {
-        self.bar.inc(1);
-    }
-
-    fn found(&mut self, summary: &str) {
-        self.line(&format!("  {summary}"));
-    }
-
-    fn stop(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
 }
 
 /// What was found, as a table.

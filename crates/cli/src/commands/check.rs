@@ -2,14 +2,17 @@
 
 use crate::defences::{Sample, Wanted};
 use crate::gate::{self, statement};
+use crate::model::{self, ConfusionOptions};
 use crate::options::{DeviceOption, PairFiles, model_name};
+use crate::secret::PassphraseOption;
 use crate::{Failure, Output};
 use clap::Args;
+use cleave_confusion::ConfusionKey;
 use cleave_leakage::Effort;
 use cleave_nets::{Checkpoint, Defence};
-use cleave_partition::{Cut, Offer, Terms, check_cut, measure_zeros, release};
+use cleave_partition::{Cut, Offer, Release, Terms, check_cut, cut, measure_zeros, release};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A model, a cut, and images to measure on.
 #[derive(Args, Clone, Debug)]
@@ -28,7 +31,7 @@ pub struct CutOptions {
 
 impl CutOptions {
     fn load(&self) -> Result<(Checkpoint, Option<Sample>), Failure> {
-        let model = Checkpoint::load(&self.model, &self.device.open()?)?;
+        let model = model::load(&self.model, &self.device.open()?)?;
         let sample = self.data.clone().map(|data| Sample::draw(&model, data)).transpose()?;
         Ok((model, sample))
     }
@@ -82,6 +85,16 @@ pub struct CutCommand {
     /// Release only what keeps this policy, by the audit: one of `cleave policies`, or a TOML file
     #[arg(long, value_name = "NAME_OR_FILE")]
     policy: Option<String>,
+    /// Put confusion neurons into the front half, and write their key here: only a client that has it can use the half
+    #[arg(long, value_name = "KEY")]
+    confuse_front: Option<PathBuf>,
+    #[command(flatten)]
+    neurons: ConfusionOptions,
+    /// Write that key in the clear: whoever can read the file has it
+    #[arg(long, requires = "confuse_front", conflicts_with = "passphrase_file")]
+    clear: bool,
+    #[command(flatten)]
+    passphrase: PassphraseOption,
     /// Release although the check leaks; every client is shown the reason. It overrides no policy
     #[arg(long, value_name = "REASON", value_parser = reason)]
     accept_leak: Option<String>,
@@ -115,7 +128,8 @@ impl std::fmt::Display for Released<'_> {
         if let Some(accepted) = gate::accepted(self.terms) {
             writeln!(f, "{accepted}")?;
         }
-        writeln!(f, "front    {} (give it to clients)", self.front.display())?;
+        let with = self.terms.confused.map(|key| format!(", with the key {key} by another way"));
+        writeln!(f, "front    {} (give it to clients{})", self.front.display(), with.unwrap_or_default())?;
         writeln!(f, "back     {} (keep it)", self.back.display())?;
         write!(f, "pair     {}, {} values a sample go over the wire", self.terms.pair, self.values_a_sample)
     }
@@ -140,9 +154,26 @@ impl CutCommand {
             accept: self.accept_leak.as_deref(),
             ..Offer::new(&model, at, &self.name)
         })?;
-        self.files.write(&release)?;
+        let release = match &self.confuse_front {
+            Some(file) => self.confused(release, &model, file)?,
+            None => self.files.write(&release).map(|()| release)?,
+        };
         let terms = &release.front().terms;
         let (front, back) = (&self.files.out_front, &self.files.out_back);
         output.result(&Released { front, back, values_a_sample: terms.smashed.values(), terms })
+    }
+
+    /// Puts confusion neurons into the front half, and writes key and pair: all or none.
+    fn confused(&self, release: Release, model: &Checkpoint, file: &Path) -> Result<Release, Failure> {
+        let [positions, weights] = self.neurons.weights.secrets()?;
+        let (groups, plan) = self.neurons.plan(&cut(&model.network, self.options.cut)?.0)?;
+        let key = ConfusionKey::draw(positions, &groups, &plan)?;
+        let strategy = self.neurons.weights.strategy();
+        let release = release.with_confused_front(&key, strategy, &weights, model.network.device())?;
+        self.passphrase.seal_confusion(file, &key, self.clear)?;
+        self.files.write(&release).inspect_err(|_| {
+            std::fs::remove_file(file).ok(); // a key without its pair is of no use
+        })?;
+        Ok(release)
     }
 }

@@ -146,6 +146,7 @@ impl Demo {
             preparation: preparation.clone(),
             training: Training::default(),
             defences: Vec::new(),
+            confused: None,
         };
         Ok((train, preparation, stage, card))
     }

@@ -1,5 +1,6 @@
 //! `cleave eval`: accuracy after unmasking.
 
+use crate::model::KeyedModel;
 use crate::options::{DataOptions, DeviceOption, GlyphOptions, open_dataset, report_faults};
 use crate::training::EVALUATION_BATCH;
 use crate::{Failure, Output};
@@ -13,8 +14,10 @@ use std::path::PathBuf;
 /// Measure a network's accuracy, over random signals where it has a join
 #[derive(Args, Clone, Debug)]
 pub struct Eval {
-    /// The network
+    /// The network; one with confusion neurons is right only with --key
     model: PathBuf,
+    #[command(flatten)]
+    keyed: KeyedModel,
     #[command(flatten)]
     data: DataOptions,
     /// Split to take
@@ -61,7 +64,10 @@ impl std::fmt::Display for Accuracy {
 impl Eval {
     /// Runs the command.
     pub fn run(&self, output: &Output) -> Result<(), Failure> {
-        let model = Checkpoint::load(&self.model, &self.device.open()?)?;
+        let (model, _) = self.keyed.load(&self.model, &self.device.open()?)?;
+        if let Some(key) = model.card.confused {
+            eprintln!("note: this network has confusion neurons, and runs without its key {key}");
+        }
         let data = self.data.with_classes_of(&model.card.classes)?;
         let dataset = open_dataset(&data, Some(&self.split))?;
         let images = dataset.len();

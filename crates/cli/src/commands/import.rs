@@ -4,7 +4,7 @@ use crate::options::{DeviceOption, ModelOptions};
 use crate::{Failure, Output};
 use clap::{Args, ValueEnum};
 use cleave_data::Preparation;
-use cleave_nets::{Checkpoint, Header, ImportReport, KeyMapping, ModelCard, Role, Training, import_network};
+use cleave_nets::{Checkpoint, Header, ImportReport, KeyMapping, ModelCard, Published, Role, Training, import_network};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -41,7 +41,7 @@ pub struct Import {
 /// Ways to map keys.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum MapBy {
-    /// By name where all agree, otherwise by order
+    /// By our names or torchvision's, where the file has them, otherwise by order
     Auto,
     /// By name
     Name,
@@ -75,28 +75,29 @@ impl std::fmt::Display for Imported {
 impl Import {
     /// Runs the command.
     pub fn run(&self, output: &Output) -> Result<(), Failure> {
-        let architecture = self.model.architecture(self.classes.len())?;
+        let Published { architecture, keys } = self.model.published(self.classes.len())?;
         let plain = Preparation::new(self.model.size, self.model.size, self.model.channels);
         let preparation = plain.normalised(self.mean.clone(), self.std.clone());
         preparation.validate()?;
         let (network, report) =
-            import_network(&self.weights, architecture.clone(), &self.mapping()?, &self.device.open()?)?;
+            import_network(&self.weights, architecture.clone(), &self.mapping(keys)?, &self.device.open()?)?;
         let history = vec![serde_json::json!({ "run": "import", "mapped_by": report.mapped_by })];
         let (header, classes) = (Header::of(Role::Whole), self.classes.clone());
         let training = Training { history };
-        let card = ModelCard { header, architecture, classes, preparation, training, defences: Vec::new() };
+        let card =
+            ModelCard { header, architecture, classes, preparation, training, defences: Vec::new(), confused: None };
         Checkpoint { card, network, glyphs: None }.save(&self.out)?;
         output.result(&Imported { out: self.out.clone(), report })
     }
 
-    fn mapping(&self) -> Result<KeyMapping, Failure> {
+    fn mapping(&self, published: BTreeMap<String, String>) -> Result<KeyMapping, Failure> {
         if let Some(path) = &self.map {
             let text = std::fs::read_to_string(path).map_err(|source| Failure::file(path, source))?;
             let names: BTreeMap<String, String> = toml::from_str(&text).map_err(|error| Failure::toml(path, &error))?;
             return Ok(KeyMapping::Given(names));
         }
         Ok(match self.map_by {
-            MapBy::Auto => KeyMapping::Auto,
+            MapBy::Auto => KeyMapping::Published(published),
             MapBy::Name => KeyMapping::ByName,
             MapBy::Order => KeyMapping::ByOrder,
         })

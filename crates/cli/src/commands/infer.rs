@@ -2,6 +2,7 @@
 
 use crate::decoys::{DecoyOptions, Hidden, Item, Pool};
 use crate::inputs::{Entry, Inputs};
+use crate::model;
 use crate::options::DeviceOption;
 use crate::secret::{PassphraseOption, unlock};
 use crate::{Failure, Output, gate};
@@ -159,7 +160,7 @@ impl Infer {
             }
         }
         self.decoys.check(&terms.defences)?;
-        let whole = self.compare_whole.as_ref().map(|path| Checkpoint::load(path, &device)).transpose()?;
+        let whole = self.compare_whole.as_ref().map(|path| model::load(path, &device)).transpose()?;
         let inputs = Inputs::open(&self.images, self.split.as_deref(), self.strict)?;
         let mut rng = ChaCha20Rng::try_from_rng(&mut SysRng)
             .map_err(|error| Failure::Randomness { reason: error.to_string() })?;

@@ -64,6 +64,9 @@ impl Display for Description {
                 let shape = card.preparation.shape();
                 writeln!(f, "input    {shape:?} (channels, height, width)")?;
                 writeln!(f, "{}", defended(&card.defences))?;
+                if let Some(key) = card.confused {
+                    writeln!(f, "{}", gate::confused(key))?;
+                }
                 layers(f, &card.architecture)
             }
             Content::Front(front) => {

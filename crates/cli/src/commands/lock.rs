@@ -1,11 +1,12 @@
 //! `cleave lock`: a trained network under a key.
 
+use crate::model;
 use crate::options::{DeviceOption, PairFiles, model_name};
 use crate::secret::PassphraseOption;
 use crate::{Failure, Output, gate};
 use clap::Args;
 use cleave_keyed::{Keying, Lock, Scramble};
-use cleave_nets::{Checkpoint, Role, read_manifest};
+use cleave_nets::{Role, read_manifest};
 use cleave_partition::lock_pair;
 use std::path::PathBuf;
 
@@ -40,7 +41,7 @@ impl LockCommand {
         if header.role != Role::Whole && manifest.pointer("/terms/lock").is_some_and(|lock| !lock.is_null()) {
             return Err(Failure::LockedAlready { path: self.model.clone() });
         }
-        let model = Checkpoint::load(&self.model, &self.device.open()?)?;
+        let model = model::load(&self.model, &self.device.open()?)?;
         let keying = if self.per_patch { Keying::PerPatch } else { Keying::Shared };
         let secret = self.passphrase.open(&self.key)?;
         let lock = Lock::of(model.network.architecture(), secret.id(), keying)?;

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod check;
+pub mod confuse;
 pub mod demo;
 pub mod encrypt_images;
 pub mod eval;

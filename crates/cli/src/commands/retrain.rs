@@ -1,5 +1,6 @@
 //! `cleave retrain`: a network that answers in masked labels.
 
+use crate::model;
 use crate::options::{DataOptions, DeviceOption, GlyphOptions};
 use crate::training::{self, Loaders, TrainOptions};
 use crate::{Failure, Output};
@@ -217,7 +218,7 @@ impl Retrain {
     pub fn run(&self, output: &Output) -> Result<(), Failure> {
         let (curriculum, guard) = (self.signal.curriculum(), self.defences.guard());
         let settings = TrainSettings { curriculum, guard, ..self.training.settings(self.seed) };
-        let base = Checkpoint::load(&self.model, &self.device.open()?)?;
+        let base = model::load(&self.model, &self.device.open()?)?;
         let data = self.data.with_classes_of(&base.card.classes)?;
         let loaders = Loaders::open(&data, &base.card.preparation, &settings)?;
         let samples = loaders.train.epoch(0)?.next().transpose()?.map(|batch| batch.images).unwrap_or_default();
@@ -249,7 +250,8 @@ impl Retrain {
         card.defences.extend(defences.clone());
         let checkpoint = Checkpoint { card, network, glyphs: released };
         let label = format!("retrain N={}", join.preserved);
-        let measurements = training::run(trainer, self.training.resume, &label, checkpoint, &settings, &self.out)?;
+        let measurements =
+            training::run(trainer, self.training.resume, &label, (checkpoint, &Ok), &settings, &self.out)?;
         let summary = training::Summary::new(&self.out, &measurements, loaders.report_faults());
         let narrow_cut = self.defences.bottleneck().map(|(layer, _)| layer + 1);
         output.result(&Retrained { summary, defences, narrow_cut })

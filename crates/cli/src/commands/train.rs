@@ -1,5 +1,6 @@
 //! `cleave train`: a base network from scratch.
 
+use crate::model::{self, KeyedModel, WeightOptions};
 use crate::options::{DataOptions, DeviceOption, ModelOptions, open_dataset};
 use crate::training::{self, Loaders, TrainOptions, measured_preparation};
 use crate::{Failure, Output};
@@ -8,13 +9,20 @@ use cleave_nets::{Checkpoint, Header, ModelCard, Network, Role, Training};
 use cleave_retrain::Trainer;
 use std::path::PathBuf;
 
-/// Train a base network on labelled images
+/// Train a base network on labelled images, from scratch or from another one
 #[derive(Args, Clone, Debug)]
 pub struct Train {
     #[command(flatten)]
     data: DataOptions,
     #[command(flatten)]
     model: ModelOptions,
+    /// Go on from the weights of this network, and prepare images as it does
+    #[arg(long, value_name = "MODEL", conflicts_with_all = ["arch", "size", "channels", "divisor", "patch", "kernel"])]
+    from: Option<PathBuf>,
+    #[command(flatten)]
+    keyed: KeyedModel,
+    #[command(flatten)]
+    weights: WeightOptions,
     #[command(flatten)]
     training: TrainOptions,
     #[command(flatten)]
@@ -31,13 +39,33 @@ impl Train {
     /// Runs the command.
     pub fn run(&self, output: &Output) -> Result<(), Failure> {
         let settings = self.training.settings(self.seed);
+        let (start, key) = match &self.from {
+            Some(model) => self.keyed.load(model, &self.device.open()?)?,
+            None => (self.random()?, None),
+        };
+        if let Some(key) = start.card.confused {
+            eprintln!("note: this network has confusion neurons, and is trained without its key {key}");
+        }
+        let data = self.data.with_classes_of(&start.card.classes)?;
+        let loaders = Loaders::open(&data, &start.card.preparation, &settings)?;
+        let (train, validation) = (loaders.train.clone(), loaders.validation.clone());
+        let trainer = Trainer::new(&start.network, 0, None, train, validation, settings.clone())?;
+        let [_, weights] = self.weights.secrets()?;
+        let finish = |trained: Checkpoint| match &key {
+            Some(key) => model::confused(trained, key, self.weights.strategy(), &weights),
+            None => Ok(trained),
+        };
+        let measurements =
+            training::run(trainer, self.training.resume, "train", (start, &finish), &settings, &self.out)?;
+        output.result(&training::Summary::new(&self.out, &measurements, loaders.report_faults()))
+    }
+
+    /// Random weights.
+    fn random(&self) -> Result<Checkpoint, Failure> {
         let classes = open_dataset(&self.data, Some("train"))?.classes().to_vec();
         let architecture = self.model.architecture(classes.len())?;
         let preparation = measured_preparation(&self.data, self.model.size, self.model.channels, self.seed)?;
-        let loaders = Loaders::open(&self.data, &preparation, &settings)?;
         let network = Network::random(architecture.clone(), self.seed, &self.device.open()?)?;
-        let trainer =
-            Trainer::new(&network, 0, None, loaders.train.clone(), loaders.validation.clone(), settings.clone())?;
         let card = ModelCard {
             header: Header::of(Role::Whole),
             architecture,
@@ -45,9 +73,8 @@ impl Train {
             preparation,
             training: Training::default(),
             defences: Vec::new(),
+            confused: None,
         };
-        let checkpoint = Checkpoint { card, network, glyphs: None };
-        let measurements = training::run(trainer, self.training.resume, "train", checkpoint, &settings, &self.out)?;
-        output.result(&training::Summary::new(&self.out, &measurements, loaders.report_faults()))
+        Ok(Checkpoint { card, network, glyphs: None })
     }
 }

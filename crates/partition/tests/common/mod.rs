@@ -31,6 +31,7 @@ pub(crate) fn checkpoint(network: Network) -> Checkpoint {
         preparation: Preparation::new(input.height, input.width, 3),
         training: Training::default(),
         defences: Vec::new(),
+        confused: None,
     };
     Checkpoint { card, network, glyphs: Some(Glyphs::drawn(1, &[0, 1], 3).unwrap()) }
 }

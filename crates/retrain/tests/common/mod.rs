@@ -52,15 +52,19 @@ pub fn alexnet() -> Network {
     Network::random(architecture, 7, &device("flex").unwrap()).unwrap()
 }
 
-pub fn joined(preserved: usize) -> (Network, SignalSource) {
-    let settings = JoinSettings {
+pub fn join_settings(preserved: usize) -> JoinSettings {
+    JoinSettings {
         preserved,
         kind: SignalKind::Complement,
         form: SignalForm::Digit,
         strength: 1.0,
         new_weights: 1.0,
         seed: 3,
-    };
+    }
+}
+
+pub fn joined(preserved: usize) -> (Network, SignalSource) {
+    let settings = join_settings(preserved);
     let samples = loader("train", 16, false).epoch(0).unwrap().next().unwrap().unwrap().images;
     join_signal(&alexnet(), &settings, Some(Glyphs::drawn(1, &[0, 1], 8).unwrap()), samples).unwrap()
 }

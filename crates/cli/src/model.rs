@@ -1,0 +1,158 @@
+//! Whole networks from files, and what they need to be right.
+
+use crate::Failure;
+use crate::secret::PassphraseOption;
+use clap::{Args, ValueEnum};
+use cleave_confusion::{ConfusionKey, Groups, PerLayer, Plan, Strategy};
+use cleave_nets::{Checkpoint, Device, Network};
+use cleave_secrets::Secret;
+use std::path::{Path, PathBuf};
+
+/// A network that is right as it is; one with confusion neurons is refused.
+pub fn load(path: &Path, device: &Device) -> Result<Checkpoint, Failure> {
+    let model = Checkpoint::load(path, device)?;
+    match model.card.confused {
+        Some(key) => Err(Failure::Confused { path: path.to_owned(), key }),
+        None => Ok(model),
+    }
+}
+
+/// A network that may have confusion neurons, and the key to take them out with.
+#[derive(Args, Clone, Debug)]
+pub struct KeyedModel {
+    /// The key of a network with confusion neurons
+    #[arg(long)]
+    key: Option<PathBuf>,
+    #[command(flatten)]
+    passphrase: PassphraseOption,
+}
+
+impl KeyedModel {
+    /// The network without its confusion neurons, and their key, where it has any; as it is where no key is given.
+    pub fn load(&self, path: &Path, device: &Device) -> Result<(Checkpoint, Option<ConfusionKey>), Failure> {
+        let model = Checkpoint::load(path, device)?;
+        match (&self.key, model.card.confused) {
+            (None, _) => Ok((model, None)),
+            (Some(_), None) => Err(Failure::NotConfused { path: path.to_owned() }),
+            (Some(file), Some(_)) => {
+                let key = self.passphrase.open_confusion(file)?;
+                Ok((stripped(model, &key)?, Some(key)))
+            }
+        }
+    }
+}
+
+/// The network without its confusion neurons.
+pub fn stripped(mut model: Checkpoint, key: &ConfusionKey) -> Result<Checkpoint, Failure> {
+    if let Some(expected) = model.card.confused {
+        key.check_id(expected)?;
+    }
+    model.network = cleave_confusion::strip(&model.network, key)?;
+    model.card.architecture = model.network.architecture().clone();
+    model.card.confused = None;
+    Ok(model)
+}
+
+/// The network with confusion neurons at the positions of a key.
+pub fn confused(
+    mut model: Checkpoint,
+    key: &ConfusionKey,
+    strategy: Strategy,
+    weights: &Secret,
+) -> Result<Checkpoint, Failure> {
+    model.network = cleave_confusion::confuse(&model.network, key, strategy, weights)?;
+    model.card.architecture = model.network.architecture().clone();
+    model.card.confused = Some(key.id());
+    Ok(model)
+}
+
+/// How many confusion neurons, where, and with what weights.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Confusion neurons")]
+pub struct ConfusionOptions {
+    /// Share of the network's channels that is added, above 0 and at most 1
+    #[arg(long, default_value_t = 0.05, allow_negative_numbers = true)]
+    pub proportion: f64,
+    /// How they are shared out among the layers
+    #[arg(long, value_enum, default_value_t = Sharing::Absolute)]
+    pub per_layer: Sharing,
+    /// Only in these layers, by the names of their tensors: 0,3.body.0
+    #[arg(long, value_name = "LAYERS", value_delimiter = ',')]
+    pub only: Vec<String>,
+    #[command(flatten)]
+    pub weights: WeightOptions,
+}
+
+/// What the weights of confusion neurons are.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Confusion neurons")]
+pub struct WeightOptions {
+    /// Where the weights of confusion neurons come from
+    #[arg(long, value_enum, default_value_t = Source::Samp)]
+    strategy: Source,
+    /// Draw positions and weights from this number, so that an experiment can be repeated: whoever guesses it has the key
+    #[arg(long, value_name = "SEED")]
+    guessable_seed: Option<u64>,
+}
+
+/// Shares by name.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Sharing {
+    /// The same number in every layer, so that narrow ones get a larger share
+    Absolute,
+    /// The same share of every layer
+    Relative,
+}
+
+/// Strategies by name.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Source {
+    /// Drawn from the weights of the layer itself
+    Samp,
+    /// As at the start of training
+    Init,
+    /// A coin for each neuron between the two
+    Mixed,
+    /// Copied from neurons of the layer and shaken
+    Mimic,
+    /// Pairs that cancel most of each other
+    Paired,
+}
+
+impl ConfusionOptions {
+    /// How many units each group of channels of a network gets.
+    pub fn plan(&self, network: &Network) -> Result<(Groups, Plan), Failure> {
+        let groups = Groups::of(network.architecture())?;
+        let per_layer = match self.per_layer {
+            Sharing::Absolute => PerLayer::Absolute,
+            Sharing::Relative => PerLayer::Relative,
+        };
+        let plan = Plan::uniform(&groups, self.proportion, per_layer)?;
+        let plan = if self.only.is_empty() { plan } else { plan.only(&groups, &self.only)? };
+        Ok((groups, plan))
+    }
+}
+
+impl WeightOptions {
+    /// The strategy.
+    pub const fn strategy(&self) -> Strategy {
+        match self.strategy {
+            Source::Samp => Strategy::Samp,
+            Source::Init => Strategy::Init,
+            Source::Mixed => Strategy::Mixed,
+            Source::Mimic => Strategy::Mimic,
+            Source::Paired => Strategy::Paired,
+        }
+    }
+
+    /// Secrets that positions and weights are drawn from.
+    pub fn secrets(&self) -> Result<[Secret; 2], Failure> {
+        let Some(seed) = self.guessable_seed else { return Ok([Secret::generate()?, Secret::generate()?]) };
+        eprintln!("warning: positions come from a number that can be guessed, as an experiment may have it");
+        Ok([0, 1].map(|use_| {
+            let mut bytes = [use_; cleave_secrets::SECRET_LEN];
+            bytes[..8].copy_from_slice(&seed.to_le_bytes());
+            Secret::from_bytes(&bytes)
+        }))
+    }
+}

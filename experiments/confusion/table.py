@@ -1,0 +1,42 @@
+"""Makes the tables of README.md from what run.sh left in a folder: python3 table.py OUT"""
+
+import json
+import pathlib
+import sys
+
+out = pathlib.Path(sys.argv[1])
+
+
+def read(name):
+    path = out / name
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def percent(share):
+    return f"{100 * share:.2f} %"
+
+
+def row(*cells):
+    print("| " + " | ".join(map(str, cells)) + " |")
+
+
+def confused(names):
+    row("network", "with the key", "without", "points lost", "parameters", "more", "gain (Eq. 1, λ = 1)")
+    row(*7 * ["---"])
+    for name in names:
+        made = read(f"{name}.json")
+        if made is None:
+            continue
+        before, after = made["values_before"], made["values_after"]
+        right, wrong = made["accuracy_with_key"], made["accuracy_without"]
+        lost = f"{100 * (right - wrong):.2f}"
+        row(name, percent(right), percent(wrong), lost, f"{before / 1e6:.3f} M", percent(after / before - 1), f"{made['objective']:.3f}")
+    print()
+
+
+strategies = ["samp", "init", "mixed", "mimic", "paired"]
+networks = ["alexnet", "vgg", "resnet"]
+confused(f"{network}-{kind}" for network in networks for kind in [*strategies, "samp-relative"])
+confused(f"resnet-{strategy}-{share}" for strategy in ["samp", "init"] for share in [1, 2, 3, 4, 6, 8, 10])
+confused(path.stem for path in sorted(out.glob("resnet-only-*.json")))
+confused(["vgg-search"])

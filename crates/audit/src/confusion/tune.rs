@@ -22,7 +22,7 @@ pub(super) fn tune(
     let (batch, seed) = (settings.batch.clamp(1, labelled.max(1)), field.settings.seed);
     let dataset = field.own.dataset().subset(&field.order[..labelled])?;
     let loader = Loader::new(dataset, field.own.preparation().clone(), LoadOptions::training(batch, seed))?;
-    let train = train_settings(settings, batch, seed);
+    let train = train_settings(settings, start, batch, seed);
     let first = field.accuracy_of(network)?;
     let mut watch = Watch { observer, curve: vec![TuningPoint { step: 0, accuracy: first }], tests: first.of };
     let mut trainer = Trainer::new(network, 0, None, loader, Some(field.tests.clone()), train)?;
@@ -40,12 +40,12 @@ pub(super) fn tune(
 
 /// As the paper's Section 3.3, but that the rate falls in a straight line where it has half a cosine, since that is what
 /// the trainer has.
-fn train_settings(settings: &FineTuneSettings, batch: usize, seed: u64) -> TrainSettings {
+fn train_settings(settings: &FineTuneSettings, start: TuneStart, batch: usize, seed: u64) -> TrainSettings {
     let steps = settings.steps;
     TrainSettings {
         steps,
         batch,
-        learning_rate: settings.learning_rate,
+        learning_rate: if start == TuneStart::Scratch { settings.scratch_rate } else { settings.learning_rate },
         schedule: Schedule::Polynomial,
         power: 1.0,
         momentum: 0.9,

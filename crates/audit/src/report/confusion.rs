@@ -6,7 +6,7 @@ use super::axis::Axis;
 use super::chart::{Chart, Ink, Look, Marker, Point, Series};
 use super::curves::GUESS;
 use super::document;
-use super::figures::{count, counted, fixed, part_of, percent, seconds, share_cell, short};
+use super::figures::{chosen, count, counted, fixed, part_of, percent, seconds, share_cell, short};
 use super::html::{Column, details, escape, head, nothing, number, row, scroll, section as part, table, words};
 use super::pictures::image;
 use crate::{ConfusionAudit, Error, PruningKind, SaliencyKind, SaliencyOf, Share, TuneStart};
@@ -311,10 +311,12 @@ fn tunings(audit: &ConfusionAudit) -> Result<String, Error> {
     let settings = &audit.settings.finetune;
     let lead = format!(
         "All weights are trained for {} of {} images with stochastic gradient descent, momentum 0.9, weight decay 0.0001 and a \
-         rate that falls in a straight line from {} to 0. The paper has half a cosine instead (Section 3.3).",
+         rate that falls in a straight line to 0: from {}, and from {} where weights are random at first. The paper has half \
+         a cosine instead (Section 3.3).",
         counted(settings.steps, "step", "steps"),
         count(settings.batch),
-        fixed(settings.learning_rate, 4)
+        chosen(settings.learning_rate),
+        chosen(settings.scratch_rate)
     );
     let mut numbers: Vec<usize> = audit.tunings.iter().map(|run| run.labelled).collect();
     numbers.dedup();

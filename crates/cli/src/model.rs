@@ -106,7 +106,7 @@ pub enum Sharing {
 
 /// Strategies by name.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Source {
+pub enum Source {
     /// Drawn from the weights of the layer itself
     Samp,
     /// As at the start of training
@@ -117,6 +117,19 @@ enum Source {
     Mimic,
     /// Pairs that cancel most of each other
     Paired,
+}
+
+impl Source {
+    /// The strategy of this name.
+    pub const fn strategy(self) -> Strategy {
+        match self {
+            Self::Samp => Strategy::Samp,
+            Self::Init => Strategy::Init,
+            Self::Mixed => Strategy::Mixed,
+            Self::Mimic => Strategy::Mimic,
+            Self::Paired => Strategy::Paired,
+        }
+    }
 }
 
 impl ConfusionOptions {
@@ -136,13 +149,7 @@ impl ConfusionOptions {
 impl WeightOptions {
     /// The strategy.
     pub const fn strategy(&self) -> Strategy {
-        match self.strategy {
-            Source::Samp => Strategy::Samp,
-            Source::Init => Strategy::Init,
-            Source::Mixed => Strategy::Mixed,
-            Source::Mimic => Strategy::Mimic,
-            Source::Paired => Strategy::Paired,
-        }
+        self.strategy.strategy()
     }
 
     /// Secrets that positions and weights are drawn from.

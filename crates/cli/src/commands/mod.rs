@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub mod audit;
+pub mod audit_confused;
 pub mod check;
 pub mod confuse;
 pub mod demo;

@@ -46,6 +46,10 @@ impl std::fmt::Display for Strategy {
 /// How far a copied weight is moved, in standard deviations of its tensor.
 const SHAKE: f32 = 0.3;
 
+/// How far a copied bias or entry of a normalisation is moved, as a share of itself: it has to fit the copied weights, and a
+/// value that stands twice in a tensor, bit for bit, would be seen.
+const TREMBLE: f32 = 0.01;
+
 /// Of what goes out of a neuron of a pair, the share of the variance that its partner takes back.
 const OPPOSED: f32 = 0.9;
 
@@ -130,7 +134,7 @@ impl Weights {
                             Strategy::Mimic | Strategy::Paired if is_kernel => {
                                 copied + SHAKE * deviation * self.normal()
                             }
-                            Strategy::Mimic | Strategy::Paired => copied,
+                            Strategy::Mimic | Strategy::Paired => copied * (1.0 + TREMBLE * self.normal()),
                             Strategy::Samp | Strategy::Mixed => old.values[self.below(old.values.len())],
                         };
                         let at = ((before * wide.outputs.len() + o) * wide.inputs.len() + i) * wide.rest + r;

@@ -127,3 +127,19 @@ fn rubbish_leaves_no_half_written_file() {
             .contains("has confusion")
     );
 }
+
+#[test]
+fn an_audit_says_what_attacks_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    confused(path);
+    let audit = ["audit-confused", "--data", "builtin", "--limit", "40", "--labelled", "8", "--steps", "2", "--record"];
+    let audit = [&audit[..], &["audit.json", "--report", "audit.html"], &PASSPHRASE].concat();
+    let said = good(path, &[&audit[..], &["wide.safetensors", "--key", "wide.key"]].concat());
+    assert!(said.contains("test images right with the key"), "{said}");
+    let record: serde_json::Value = serde_json::from_slice(&std::fs::read(path.join("audit.json")).unwrap()).unwrap();
+    assert!(record["detections"].as_array().is_some_and(|detections| !detections.is_empty()));
+    assert!(std::fs::read_to_string(path.join("audit.html")).unwrap().contains("<h1>"));
+    let refused = bad(path, 2, &[&audit[..], &["base.safetensors", "--key", "wide.key"]].concat());
+    assert!(refused.contains("has no confusion neurons"), "{refused}");
+}

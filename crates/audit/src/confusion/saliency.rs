@@ -6,7 +6,7 @@ use crate::Error;
 use crate::baseline::to_pngs;
 use crate::pixels::{Lot, PixelScale, to_host};
 use burn::tensor::{Tensor, TensorData};
-use cleave_nets::{Layer, Network, Pass};
+use cleave_nets::{Layer, Network, Pass, Shape};
 
 /// Share of a map in the picture of it; the rest is the image.
 const INK: f32 = 0.65;
@@ -35,12 +35,18 @@ pub(super) fn saliency(field: &Field<'_>, networks: &[(SaliencyOf, &Network)]) -
     Ok(Some(Saliency { kind, originals: to_pngs(pixels.clone(), count)?, columns }))
 }
 
-/// Whether a network ends in a mean over all positions and one linear layer.
+/// Positions of a class activation map that show something: VGG has one left of 32 pixels, which is a map of nothing.
+const POSITIONS: usize = 16;
+
+/// Whether a network ends in a mean over so many positions and one linear layer.
 fn pooled_last(network: &Network) -> bool {
-    let mut layers = network.architecture().layers.iter().rev();
-    let passes = |layer: &&Layer| !matches!(layer, Layer::Dropout { .. } | Layer::Flatten);
-    let last = layers.next();
-    matches!(last, Some(Layer::Linear { .. })) && matches!(layers.find(passes), Some(Layer::GlobalAvgPool))
+    let Ok(shapes) = network.architecture().shapes() else { return false };
+    let mut layers = network.architecture().layers.iter().zip(&shapes).rev();
+    let passes = |(layer, _): &(&Layer, &Shape)| !matches!(layer, Layer::Dropout { .. } | Layer::Flatten);
+    let last = layers.next().map(|(layer, _)| layer);
+    let entered = layers.find(passes).filter(|(layer, _)| matches!(layer, Layer::GlobalAvgPool));
+    matches!(last, Some(Layer::Linear { .. }))
+        && entered.is_some_and(|(_, shape)| shape.height * shape.width >= POSITIONS)
 }
 
 /// What enters the mean, weighed by the class's weights; enlarged to the image by repetition.

@@ -20,7 +20,7 @@ confuse() {
     mv "$out/$name.part" "$out/$name.json"
 }
 
-common="--data $data --batch 128 --schedule piecewise --shift 2 --eval-every 2000 --save-every 500"
+common="--data $data --batch 128 --schedule piecewise --shift 2 --eval-every 2000 --save-every 500 --half"
 train vgg train --arch vgg-11-bn --divisor 2 --size 32 $common --learning-rate 0.05 --steps 4000
 train resnet train --arch resnet-20 --size 32 $common --learning-rate 0.2 --steps 4000
 train alexnet train --arch alexnet --divisor 2 --size 64 $common --optimizer adamw --learning-rate 0.001 \
@@ -58,7 +58,7 @@ for network in vgg resnet; do
     for strategy in samp init mixed mimic paired; do
         name=$network-$strategy
         [ -f "$out/$name.audit.json" ] && continue
-        $cleave audit "$out/$name.safetensors" --key "$out/$name.key" --data "$data" --seed 1 --device "$device" \
-            --record "$out/$name.audit.json" --report "$out/$name.audit.html" > "$out/$name.audit.txt"
+        $cleave audit-confused "$out/$name.safetensors" --key "$out/$name.key" --data "$data" --labelled 50,500 --seed 1 \
+            --device "$device" --record "$out/$name.audit.json" --report "$out/$name.audit.html" > "$out/$name.audit.txt"
     done
 done

@@ -40,3 +40,26 @@ confused(f"{network}-{kind}" for network in networks for kind in [*strategies, "
 confused(f"resnet-{strategy}-{share}" for strategy in ["samp", "init"] for share in [1, 2, 3, 4, 6, 8, 10])
 confused(path.stem for path in sorted(out.glob("resnet-only-*.json")))
 confused(["vgg-search"])
+
+row("fine-tuned without the key", *(f"{share} %" for share in range(1, 6)))
+row(*6 * ["---"])
+for strategy in ["samp", "init", "mixed"]:
+    cells = []
+    for share in range(1, 6):
+        made, tuned = read(f"vgg-{strategy}-{share}.json"), read(f"vgg-{strategy}-{share}-tuned.train.json")
+        done = made is not None and tuned is not None
+        cells.append(f"{percent(made['accuracy_without'])} to {percent(tuned['last']['accuracy'])}" if done else "")
+    row(strategy, *cells)
+print()
+
+row("network", "attack", "labelled images", "found", "right answers")
+row(*5 * ["---"])
+for path in sorted(out.glob("*.audit.json")):
+    record = json.loads(path.read_text())
+    name = path.name.removesuffix(".audit.json")
+    for found in record["detections"]:
+        row(name, found["kind"], 0, percent(found["recall"]), percent(found["accuracy"]["share"]))
+    for found in record["prunings"]:
+        row(name, found["kind"], found["labelled"], percent(found["recall"]), percent(found["accuracy"]["share"]))
+    for tuned in record["tunings"]:
+        row(name, "trained " + tuned["start"], tuned["labelled"], "", percent(tuned["accuracy"]["share"]))

@@ -31,6 +31,12 @@ pub enum Failure {
         /// The key's public name.
         key: KeyId,
     },
+    /// A search that measures scores, on a network whose scores depend on a signal too.
+    #[error("--search measures how far scores move, and those of {} depend on a signal besides the image", path.display())]
+    SearchWithSignal {
+        /// The file.
+        path: PathBuf,
+    },
     /// A key of confusion neurons for a network without them.
     #[error("{} has no confusion neurons, and takes no key", path.display())]
     NotConfused {
@@ -336,6 +342,7 @@ impl Failure {
             | Self::Confusion(_)
             | Self::Confused { .. }
             | Self::NotConfused { .. }
+            | Self::SearchWithSignal { .. }
             | Self::FolderInUse { .. } => 2,
             Self::Secrets(_) => 3,
             Self::Toml { .. }
@@ -381,6 +388,9 @@ impl Failure {
             Self::Confusion(error) => confusion_hint(error),
             Self::Confused { .. } => {
                 "`cleave strip MODEL --key KEY` brings the original back; `cleave eval` takes the key itself"
+            }
+            Self::SearchWithSignal { .. } => {
+                "search on the network from before `cleave retrain`, or leave --search out"
             }
             Self::NotConfused { .. } => "leave the key out; `cleave inspect MODEL` says what a model file is",
             Self::NoPassphrase | Self::OtherPassphrase => PASSPHRASE,

@@ -29,7 +29,8 @@ pub struct Terms {
     pub model: String,
     /// SHA-256 over the name, the cut, the defences and both halves, in hexadecimal.
     pub pair: String,
-    /// SHA-256 over the front half's tensors, in hexadecimal; of a locked pair over its lock and the locked tensors.
+    /// SHA-256 over the front half's tensors, those of confusion neurons left out, in hexadecimal; of a locked pair over its
+    /// lock and the locked tensors.
     pub front_hash: String,
     /// Where the network was cut.
     pub cut: Cut,

@@ -172,6 +172,9 @@ impl Confuse {
     /// Images of the data; none for a network with a signal, whose scores depend on more than the image.
     fn sample(&self, model: &Checkpoint, data: &Path) -> Result<Option<Sample>, Failure> {
         if model.network.architecture().join().is_some() {
+            if self.search.is_some() {
+                return Err(Failure::SearchWithSignal { path: self.model.clone() });
+            }
             eprintln!("note: this network takes a signal, so that nothing is measured here; `cleave eval` does");
             return Ok(None);
         }

@@ -35,7 +35,7 @@ for network in alexnet vgg resnet; do
 done
 
 # Fig. 4: other shares of the channels.
-for percent in 1 2 3 4 6 8 10; do
+for percent in 2 3 4 6 8 10; do # 1 % is less than one channel a layer
     for strategy in samp init; do
         confuse resnet-$strategy-$percent resnet --strategy $strategy --proportion "$(printf 0.%02d "$percent")"
         rm -f "$out/resnet-$strategy-$percent.safetensors"

@@ -37,7 +37,7 @@ def confused(names):
 strategies = ["samp", "init", "mixed", "mimic", "paired"]
 networks = ["alexnet", "vgg", "resnet"]
 confused(f"{network}-{kind}" for network in networks for kind in [*strategies, "samp-relative"])
-confused(f"resnet-{strategy}-{share}" for strategy in ["samp", "init"] for share in [1, 2, 3, 4, 6, 8, 10])
+confused(f"resnet-{strategy}-{share}" for strategy in ["samp", "init"] for share in [2, 3, 4, 6, 8, 10])
 confused(path.stem for path in sorted(out.glob("resnet-only-*.json")))
 confused(["vgg-search"])
 

@@ -37,7 +37,7 @@ pub(super) fn all(field: &Field<'_>, observer: &mut dyn Observer) -> Result<Vec<
 
 fn one(field: &Field<'_>, kind: DetectionKind, observer: &mut dyn Observer) -> Result<Found, Error> {
     let began = Instant::now();
-    observer.began(&format!("detection: {}", words(kind)), field.hidden.len());
+    observer.began(&format!("detection: {}", kind.name()), field.hidden.len());
     let mut marks = nothing(&field.groups);
     let (mut ranked, mut random) = (0.0, 0.0);
     let (mut by_group, mut all_scores) = (Vec::new(), Vec::new());
@@ -61,7 +61,7 @@ fn one(field: &Field<'_>, kind: DetectionKind, observer: &mut dyn Observer) -> R
     }
     let seconds = began.elapsed().as_secs_f64();
     let ([precision, recall], accuracy) = (found(&marks, &field.truth), field.accuracy(&marks)?);
-    observer.found(&format!("{}: {:.1} % of the confusion neurons", words(kind), 100.0 * recall));
+    observer.found(&format!("{}: {:.1} % of the confusion neurons", kind.name(), 100.0 * recall));
     let images = if needs_images(kind) { field.unlabelled.len() } else { 0 };
     let (average_precision, chance) = (ranked, random);
     let finding = Detection { kind, images, precision, recall, average_precision, chance, by_group, accuracy, seconds };
@@ -79,18 +79,6 @@ const fn family(kind: DetectionKind) -> Family {
         DetectionKind::Repeats => Family::Repeats,
         DetectionKind::Statistics | DetectionKind::Peeled => Family::Statistics,
         DetectionKind::Copies => Family::Copies,
-    }
-}
-
-const fn words(kind: DetectionKind) -> &'static str {
-    match kind {
-        DetectionKind::Weights => "weights",
-        DetectionKind::Initial => "initial values",
-        DetectionKind::Repeats => "repeated values",
-        DetectionKind::Statistics => "statistics",
-        DetectionKind::Peeled => "statistics, peeled",
-        DetectionKind::Copies => "copies and opposites",
-        DetectionKind::Learned => "learned from insertions of its own",
     }
 }
 

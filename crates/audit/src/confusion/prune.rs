@@ -89,12 +89,12 @@ impl<'a> Search<'a> {
     ) -> Result<(Pruning, Choice), Error> {
         let began = Instant::now();
         (self.forward, self.backward) = (0, 0);
-        observer.began(&format!("pruning on {} images: {}", self.images.len(), words(kind)), 0);
+        observer.began(&format!("pruning on {} images: {}", self.images.len(), kind.name()), 0);
         let choice = attack(self, observer)?;
         let seconds = began.elapsed().as_secs_f64();
         let ([precision, recall], accuracy) =
             (found(&choice.marks, &self.field.truth), self.field.accuracy(&choice.marks)?);
-        observer.found(&format!("{}: {:.1} % right", words(kind), 100.0 * accuracy.share));
+        observer.found(&format!("{}: {:.1} % right", kind.name(), 100.0 * accuracy.share));
         let (labelled, loss, forward, backward) = (self.images.len(), choice.loss, self.forward, self.backward);
         Ok((Pruning { kind, labelled, precision, recall, loss, accuracy, forward, backward, seconds }, choice))
     }
@@ -382,16 +382,6 @@ const ABLATION_ROUNDS: usize = 8;
 const SUSPECTS: usize = 3;
 /// Exchanges that are tried in vain before a refinement ends.
 const TRIES: usize = 24;
-
-const fn words(kind: PruningKind) -> &'static str {
-    match kind {
-        PruningKind::Sensitivity => "sensitivity",
-        PruningKind::Pairs => "sensitivity in pairs",
-        PruningKind::Factors => "learned factors",
-        PruningKind::Ablation => "ablation",
-        PruningKind::Refined => "refined",
-    }
-}
 
 /// Units of a group with each other's most opposed outgoing weights.
 fn partners(columns: &[Vec<f32>]) -> Vec<Option<usize>> {

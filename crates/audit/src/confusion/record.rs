@@ -259,3 +259,43 @@ pub struct SaliencyColumn {
     #[serde(skip)]
     pub pictures: Vec<Vec<u8>>,
 }
+
+impl DetectionKind {
+    /// What tables and pages call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Weights => "weights",
+            Self::Initial => "initial values",
+            Self::Repeats => "values that occur twice",
+            Self::Statistics => "statistics of activations",
+            Self::Peeled => "statistics, layer by layer",
+            Self::Copies => "copies and opposites",
+            Self::Learned => "what tells insertions of its own",
+        }
+    }
+}
+
+impl PruningKind {
+    /// What tables and pages call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sensitivity => "first order",
+            Self::Pairs => "first order, opposites together",
+            Self::Factors => "learned factors",
+            Self::Ablation => "each unit left out in turn",
+            Self::Refined => "refined by exchanges",
+        }
+    }
+}
+
+impl TuneStart {
+    /// What tables and pages call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::WithoutKey => "from the released network",
+            Self::Pruned => "after pruning",
+            Self::WithKey => "with the key",
+            Self::Scratch => "from random weights",
+        }
+    }
+}

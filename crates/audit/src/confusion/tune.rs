@@ -18,7 +18,7 @@ pub(super) fn tune(
 ) -> Result<Tuning, Error> {
     let began = Instant::now();
     let settings = &field.settings.finetune;
-    observer.began(&format!("fine-tuning on {labelled} images, {}", words(start)), settings.steps);
+    observer.began(&format!("fine-tuning on {labelled} images, {}", start.name()), settings.steps);
     let (batch, seed) = (settings.batch.clamp(1, labelled.max(1)), field.settings.seed);
     let dataset = field.own.dataset().subset(&field.order[..labelled])?;
     let loader = Loader::new(dataset, field.own.preparation().clone(), LoadOptions::training(batch, seed))?;
@@ -34,7 +34,7 @@ pub(super) fn tune(
     };
     let curve = watch.curve;
     let accuracy = curve.last().map_or(first, |point| point.accuracy);
-    observer.found(&format!("{}: {:.1} % right", words(start), 100.0 * accuracy.share));
+    observer.found(&format!("{}: {:.1} % right", start.name(), 100.0 * accuracy.share));
     Ok(Tuning { start, labelled, curve, accuracy, diverged, seconds: began.elapsed().as_secs_f64() })
 }
 
@@ -54,15 +54,6 @@ fn train_settings(settings: &FineTuneSettings, start: TuneStart, batch: usize, s
         eval_every: steps.div_ceil(settings.evaluations.max(1)),
         log_every: steps.max(1),
         ..TrainSettings::default()
-    }
-}
-
-const fn words(start: TuneStart) -> &'static str {
-    match start {
-        TuneStart::WithoutKey => "without the key",
-        TuneStart::Pruned => "pruned before",
-        TuneStart::WithKey => "with the key",
-        TuneStart::Scratch => "from random weights",
     }
 }
 

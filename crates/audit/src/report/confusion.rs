@@ -10,7 +10,7 @@ use super::figures::{chosen, count, counted, fixed, part_of, percent, seconds, s
 use super::html::{Column, details, escape, head, nothing, number, row, scroll, section as part, table, words};
 use super::pictures::image;
 use crate::{ConfusionAudit, Error, PruningKind, SaliencyKind, SaliencyOf, Share, TuneStart};
-use said::{best, detection_name, pruning_name, start_name};
+use said::best;
 use std::fmt::Write;
 
 /// Draws what was found of a confused network as one HTML page, UTF-8, that answers "what is the key worth?".
@@ -87,7 +87,7 @@ struct Outcome {
 fn results(audit: &ConfusionAudit) -> Vec<Outcome> {
     let mut all: Vec<Outcome> = Vec::new();
     let detections = audit.detections.iter().map(|found| Outcome {
-        name: format!("detection: {}", detection_name(found.kind)),
+        name: format!("detection: {}", found.kind.name()),
         labelled: 0,
         seconds: found.seconds,
         accuracy: found.accuracy,
@@ -95,14 +95,14 @@ fn results(audit: &ConfusionAudit) -> Vec<Outcome> {
     });
     all.extend(detections);
     all.extend(audit.prunings.iter().map(|found| Outcome {
-        name: format!("pruning: {}", pruning_name(found.kind)),
+        name: format!("pruning: {}", found.kind.name()),
         labelled: found.labelled,
         seconds: found.seconds,
         accuracy: found.accuracy,
         look: pruning_look(found.kind),
     }));
     all.extend(audit.tunings.iter().map(|found| Outcome {
-        name: format!("fine-tuned {}", start_name(found.start)),
+        name: format!("fine-tuned {}", found.start.name()),
         labelled: found.labelled,
         seconds: found.seconds,
         accuracy: found.accuracy,
@@ -236,7 +236,7 @@ fn detections(audit: &ConfusionAudit) -> String {
     ];
     let rows = audit.detections.iter().map(|found| {
         let cells = [
-            head(detection_name(found.kind), 1),
+            head(found.kind.name(), 1),
             number(&count(found.images)),
             number(&percent(found.recall)),
             number(&percent(found.average_precision)),
@@ -263,7 +263,7 @@ fn by_group(audit: &ConfusionAudit) -> String {
             0 => number("–"),
             _ => number(&percent(*precision)),
         });
-        row("", &std::iter::once(head(detection_name(found.kind), 1)).chain(cells).collect::<Vec<_>>())
+        row("", &std::iter::once(head(found.kind.name(), 1)).chain(cells).collect::<Vec<_>>())
     });
     table("Precision in each group", &columns, &rows.collect::<Vec<_>>())
 }
@@ -287,7 +287,7 @@ fn prunings(audit: &ConfusionAudit) -> String {
         let first = at == 0 || audit.prunings[at - 1].labelled != found.labelled;
         let alike = audit.prunings.iter().filter(|other| other.labelled == found.labelled).count();
         let cells = [
-            words(pruning_name(found.kind)),
+            words(found.kind.name()),
             number(&percent(found.precision)),
             number(&percent(found.recall)),
             number(&fixed(found.loss, 3)),
@@ -333,7 +333,7 @@ fn tunings(audit: &ConfusionAudit) -> Result<String, Error> {
         let alike = audit.tunings.iter().filter(|other| other.labelled == run.labelled).count();
         let ended = if run.diverged { " <small>ended early: the loss was no number any more</small>" } else { "" };
         let cells = [
-            words(start_name(run.start)),
+            words(run.start.name()),
             number(&run.curve.first().map_or_else(|| "–".to_owned(), |point| percent(point.accuracy.share))),
             number(&format!("{}{ended}", share_cell(run.accuracy))),
             number(&seconds(run.seconds)),
@@ -352,7 +352,7 @@ fn tunings(audit: &ConfusionAudit) -> Result<String, Error> {
 fn curve(audit: &ConfusionAudit, labelled: usize) -> Result<String, Error> {
     let runs: Vec<_> = audit.tunings.iter().filter(|run| run.labelled == labelled).collect();
     let series = runs.iter().map(|run| Series {
-        name: start_name(run.start).to_owned(),
+        name: run.start.name().to_owned(),
         look: start_look(run.start),
         joined: true,
         points: run
@@ -363,7 +363,7 @@ fn curve(audit: &ConfusionAudit, labelled: usize) -> Result<String, Error> {
     });
     let told = runs.iter().map(|run| {
         let points = run.curve.iter().map(|point| format!("{} at step {}", percent(point.accuracy.share), point.step));
-        format!("{}: {}", start_name(run.start), points.collect::<Vec<_>>().join(", "))
+        format!("{}: {}", run.start.name(), points.collect::<Vec<_>>().join(", "))
     });
     let title = format!("Fine-tuned on {}", counted(labelled, "labelled image", "labelled images"));
     let words = format!("{title}. {}.", told.collect::<Vec<_>>().join("; "));

@@ -69,8 +69,8 @@ impl std::fmt::Display for Table {
         for found in &audit.detections {
             writeln!(
                 f,
-                "  {:?}: {} of what it marked are confusion neurons (by luck {}), {} right without what it marked",
-                found.kind,
+                "  detection by {}: {} of what it marked are confusion neurons (by luck {}), {} right without what it marked",
+                found.kind.name(),
                 percent(found.precision),
                 percent(found.chance),
                 percent(found.accuracy.share)
@@ -79,8 +79,8 @@ impl std::fmt::Display for Table {
         for found in &audit.prunings {
             writeln!(
                 f,
-                "  {:?}, {} labelled images: {} of what it left out are confusion neurons, {} right",
-                found.kind,
+                "  pruning, {}, {} labelled images: {} of what it left out are confusion neurons, {} right",
+                found.kind.name(),
                 found.labelled,
                 percent(found.precision),
                 percent(found.accuracy.share)
@@ -89,9 +89,9 @@ impl std::fmt::Display for Table {
         for tuned in &audit.tunings {
             writeln!(
                 f,
-                "  trained on {} labelled images {:?}: {} right",
+                "  trained on {} labelled images {}: {} right",
                 tuned.labelled,
-                tuned.start,
+                tuned.start.name(),
                 percent(tuned.accuracy.share)
             )?;
         }

@@ -1,7 +1,7 @@
 //! The answer in words, computed from the figures.
 
 use super::super::figures::{count, counted, fixed, percent};
-use crate::{ConfusionAudit, DetectionKind, PruningKind, Share, TuneStart};
+use crate::{ConfusionAudit, Share, TuneStart};
 
 /// One attack and what it came to.
 pub(super) struct Attack {
@@ -17,19 +17,19 @@ pub(super) struct Attack {
 pub(super) fn by_kind(audit: &ConfusionAudit) -> Vec<Attack> {
     let mut all: Vec<Attack> = Vec::new();
     let detection = audit.detections.iter().map(|found| {
-        let name = format!("detection by {}", detection_name(found.kind));
+        let name = format!("detection by {}", found.kind.name());
         ("detection", Attack { name, labelled: 0, seconds: found.seconds, accuracy: found.accuracy, baseline: false })
     });
     let pruning = audit.prunings.iter().map(|found| {
-        let name = format!("pruning, {}", pruning_name(found.kind));
+        let name = format!("pruning, {}", found.kind.name());
         let (labelled, seconds, accuracy) = (found.labelled, found.seconds, found.accuracy);
         ("pruning", Attack { name, labelled, seconds, accuracy, baseline: false })
     });
     let tuning = audit.tunings.iter().map(|run| {
         let (labelled, seconds, accuracy) = (run.labelled, run.seconds, run.accuracy);
         let baseline = matches!(run.start, TuneStart::WithKey | TuneStart::Scratch);
-        let name = format!("fine-tuning {}", start_name(run.start));
-        (start_name(run.start), Attack { name, labelled, seconds, accuracy, baseline })
+        let name = format!("fine-tuning {}", run.start.name());
+        (run.start.name(), Attack { name, labelled, seconds, accuracy, baseline })
     });
     let mut kinds: Vec<&str> = Vec::new();
     for (kind, attack) in detection.chain(pruning).chain(tuning) {
@@ -137,34 +137,3 @@ pub(super) const NOT_TRIED: [&str; 7] = [
     "statistics of pairs of layers, and detectors trained on other networks",
     "data of another task, for which an honest client would fine-tune",
 ];
-
-pub(super) const fn detection_name(kind: DetectionKind) -> &'static str {
-    match kind {
-        DetectionKind::Weights => "weights",
-        DetectionKind::Initial => "initial values",
-        DetectionKind::Repeats => "values that occur twice",
-        DetectionKind::Statistics => "statistics of activations",
-        DetectionKind::Peeled => "statistics, layer by layer",
-        DetectionKind::Copies => "copies and opposites",
-        DetectionKind::Learned => "what tells insertions of its own",
-    }
-}
-
-pub(super) const fn pruning_name(kind: PruningKind) -> &'static str {
-    match kind {
-        PruningKind::Sensitivity => "first order",
-        PruningKind::Pairs => "first order, opposites together",
-        PruningKind::Factors => "learned factors",
-        PruningKind::Ablation => "each unit left out in turn",
-        PruningKind::Refined => "refined by exchanges",
-    }
-}
-
-pub(super) const fn start_name(start: TuneStart) -> &'static str {
-    match start {
-        TuneStart::WithoutKey => "from the released network",
-        TuneStart::Pruned => "after pruning",
-        TuneStart::WithKey => "with the key",
-        TuneStart::Scratch => "from random weights",
-    }
-}

@@ -23,6 +23,14 @@ pub enum Failure {
     /// From confusion neurons.
     #[error(transparent)]
     Confusion(#[from] cleave_confusion::Error),
+    /// A key file whose contents are no key of confusion neurons.
+    #[error("key file {}: {source}", path.display())]
+    ConfusionKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: cleave_confusion::Error,
+    },
     /// A network with confusion neurons, where a right one is needed.
     #[error("{} has confusion neurons, and is wrong without the key {key}", path.display())]
     Confused {
@@ -30,6 +38,12 @@ pub enum Failure {
         path: PathBuf,
         /// The key's public name.
         key: KeyId,
+    },
+    /// Options that do not go together.
+    #[error("{reason}")]
+    Options {
+        /// What is wrong, and what to do.
+        reason: &'static str,
     },
     /// A search that measures scores, on a network whose scores depend on a signal too.
     #[error("--search measures how far scores move, and those of {} depend on a signal besides the image", path.display())]
@@ -96,8 +110,8 @@ pub enum Failure {
         /// Why.
         source: std::io::Error,
     },
-    /// Two results in one file.
-    #[error("{} cannot be both the record and the page; name two files", .path.display())]
+    /// One file for two things.
+    #[error("{} is named twice, and one would be written over the other; name different files", .path.display())]
     SameFile {
         /// The file.
         path: PathBuf,
@@ -307,6 +321,7 @@ impl Failure {
                 | Part::Exists { .. },
             ) => 3,
             Self::Network(net)
+            | Self::Confusion(cleave_confusion::Error::Network(net))
             | Self::Partition(Part::Network(net))
             | Self::Training(cleave_retrain::Error::Network(net)) => match net {
                 Net::Io { .. }
@@ -343,8 +358,9 @@ impl Failure {
             | Self::Confused { .. }
             | Self::NotConfused { .. }
             | Self::SearchWithSignal { .. }
+            | Self::Options { .. }
             | Self::FolderInUse { .. } => 2,
-            Self::Secrets(_) => 3,
+            Self::Secrets(_) | Self::ConfusionKey { .. } => 3,
             Self::Toml { .. }
             | Self::OtherClasses { .. }
             | Self::NothingToResume { .. }
@@ -386,6 +402,9 @@ impl Failure {
             Self::Secrets(error) => secrets_hint(error.fault()),
             Self::Keyed(error) => keyed_hint(error),
             Self::Confusion(error) => confusion_hint(error),
+            Self::ConfusionKey { .. } => {
+                "restore it from a copy; without one, what was confused with it cannot be brought back"
+            }
             Self::Confused { .. } => {
                 "`cleave strip MODEL --key KEY` brings the original back; `cleave eval` takes the key itself"
             }
@@ -523,7 +542,7 @@ const fn partition_hint(error: &cleave_partition::Error) -> &'static str {
         Part::Signal(error) => training_hint(error),
         Part::Keyed(error) => keyed_hint(error),
         Part::Confusion(error) => confusion_hint(error),
-        Part::OtherFront { .. } => OTHER_KEY,
+        Part::NotConfused => "leave --key out; `cleave inspect FRONT` names the key that a front half needs",
         Part::KeyNeeded { .. } => "add --key FILE",
         Part::NotLocked => "`cleave lock` makes a pair with a key",
         Part::BeforeJoin { .. } | Part::NothingLeft { .. } | Part::Uncountable { .. } => LAYERS,

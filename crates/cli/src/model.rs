@@ -28,6 +28,16 @@ pub struct KeyedModel {
 }
 
 impl KeyedModel {
+    /// Whether a key was given.
+    pub const fn is_given(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// The key's file.
+    pub fn file(&self) -> Option<&Path> {
+        self.key.as_deref()
+    }
+
     /// The network without its confusion neurons, and their key, where it has any; as it is where no key is given.
     pub fn load(&self, path: &Path, device: &Device) -> Result<(Checkpoint, Option<ConfusionKey>), Failure> {
         let model = Checkpoint::load(path, device)?;
@@ -70,15 +80,15 @@ pub fn confused(
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Confusion neurons")]
 pub struct ConfusionOptions {
-    /// Share of the network's channels that is added, above 0 and at most 1
-    #[arg(long, default_value_t = 0.05, allow_negative_numbers = true)]
-    pub proportion: f64,
-    /// How they are shared out among the layers
-    #[arg(long, value_enum, default_value_t = Sharing::Absolute)]
-    pub per_layer: Sharing,
+    /// Share of the network's channels that is added, above 0 and at most 1 [default: 0.05]
+    #[arg(long, allow_negative_numbers = true)]
+    proportion: Option<f64>,
+    /// How they are shared out among the layers [default: absolute]
+    #[arg(long, value_enum)]
+    per_layer: Option<Sharing>,
     /// Only in these layers, by the names of their tensors: 0,3.body.0
     #[arg(long, value_name = "LAYERS", value_delimiter = ',')]
-    pub only: Vec<String>,
+    only: Vec<String>,
     #[command(flatten)]
     pub weights: WeightOptions,
 }
@@ -87,9 +97,9 @@ pub struct ConfusionOptions {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Confusion neurons")]
 pub struct WeightOptions {
-    /// Where the weights of confusion neurons come from
-    #[arg(long, value_enum, default_value_t = Source::Samp)]
-    strategy: Source,
+    /// Where the weights of confusion neurons come from [default: samp]
+    #[arg(long, value_enum)]
+    strategy: Option<Source>,
     /// Draw positions and weights from this number, so that an experiment can be repeated: whoever guesses it has the key
     #[arg(long, value_name = "SEED")]
     guessable_seed: Option<u64>,
@@ -132,24 +142,53 @@ impl Source {
     }
 }
 
+/// The paper's share of the channels in most of its tables.
+const PROPORTION: f64 = 0.05;
+
 impl ConfusionOptions {
+    /// Whether any of it was asked for.
+    pub const fn is_given(&self) -> bool {
+        self.proportion.is_some() || self.per_layer.is_some() || !self.only.is_empty() || self.weights.is_given()
+    }
+
     /// How many units each group of channels of a network gets.
     pub fn plan(&self, network: &Network) -> Result<(Groups, Plan), Failure> {
         let groups = Groups::of(network.architecture())?;
         let per_layer = match self.per_layer {
-            Sharing::Absolute => PerLayer::Absolute,
-            Sharing::Relative => PerLayer::Relative,
+            None | Some(Sharing::Absolute) => PerLayer::Absolute,
+            Some(Sharing::Relative) => PerLayer::Relative,
         };
-        let plan = Plan::uniform(&groups, self.proportion, per_layer)?;
+        let plan = Plan::uniform(&groups, self.proportion.unwrap_or(PROPORTION), per_layer)?;
         let plan = if self.only.is_empty() { plan } else { plan.only(&groups, &self.only)? };
         Ok((groups, plan))
     }
 }
 
 impl WeightOptions {
+    /// Whether any of it was asked for.
+    pub const fn is_given(&self) -> bool {
+        self.strategy.is_some() || self.guessable_seed.is_some()
+    }
+
     /// The strategy.
-    pub const fn strategy(&self) -> Strategy {
-        self.strategy.strategy()
+    pub fn strategy(&self) -> Strategy {
+        self.strategy.map_or_else(Strategy::default, Source::strategy)
+    }
+
+    /// A strategy and a fresh secret for weights at the positions of a key that there is.
+    pub fn anew(&self) -> Result<(Strategy, Secret), Failure> {
+        if self.guessable_seed.is_some() {
+            return Err(Failure::Options {
+                reason: "weights that are drawn anew come from no number; leave --guessable-seed out",
+            });
+        }
+        let Some(strategy) = self.strategy else {
+            return Err(Failure::Options { reason: "no file says how weights were drawn; name the --strategy again" });
+        };
+        eprintln!(
+            "note: whoever kept an older file of the same key sees the confusion neurons by the weights that changed"
+        );
+        Ok((strategy.strategy(), Secret::generate()?))
     }
 
     /// Secrets that positions and weights are drawn from.

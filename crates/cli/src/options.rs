@@ -8,7 +8,7 @@ use cleave_nets::{
 };
 use cleave_partition::Release;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Which labelled images to take.
 #[derive(Args, Clone, Debug)]
@@ -294,6 +294,18 @@ impl GlyphOptions {
             None => Ok(Glyphs::drawn(if split == "train" { seed } else { !seed }, &digits, DRAWN_GLYPHS)?),
         }
     }
+}
+
+/// Fails where a file would be written over another one of the same command.
+pub fn distinct<'a>(written: impl IntoIterator<Item = &'a Path>, others: &[&Path]) -> Result<(), Failure> {
+    let mut seen = others.to_vec();
+    for path in written {
+        if seen.contains(&path) {
+            return Err(Failure::SameFile { path: path.to_owned() });
+        }
+        seen.push(path);
+    }
+    Ok(())
 }
 
 /// A name that a hello can carry.

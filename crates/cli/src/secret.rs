@@ -56,7 +56,8 @@ impl PassphraseOption {
 
     /// Reads the key of confusion neurons, and asks for its passphrase where it is sealed.
     pub fn open_confusion(&self, path: &Path) -> Result<ConfusionKey, Failure> {
-        Ok(ConfusionKey::from_contents(&self.load(path, cleave_confusion::PURPOSE)?)?)
+        let contents = self.load(path, cleave_confusion::PURPOSE)?;
+        ConfusionKey::from_contents(&contents).map_err(|source| Failure::ConfusionKey { path: path.to_owned(), source })
     }
 
     fn load(&self, path: &Path, purpose: &str) -> Result<Contents, Failure> {

@@ -48,17 +48,25 @@ fn training_on_with_the_key_keeps_the_positions_and_draws_other_weights() {
     confused(path);
     let further = ["train", "--from", "wide.safetensors", "--key", "wide.key", "--data", "builtin", "--out"];
     let steps = ["--steps", "2", "--batch", "8", "--eval-every", "0"];
-    good(path, &[&further[..], &["tuned.safetensors"], &steps, &PASSPHRASE].concat());
+    let anew = ["--strategy", "mixed"];
+    good(path, &[&further[..], &["tuned.safetensors"], &steps, &anew, &PASSPHRASE].concat());
+    let plain = ["train", "--from", "base.safetensors", "--data", "builtin", "--out", "expected.safetensors"];
+    good(path, &[&plain[..], &steps].concat());
     let eval = ["eval", "tuned.safetensors", "--data", "builtin", "--key", "wide.key"];
     good(path, &[&eval[..], &PASSPHRASE].concat());
     let strip =
         |model, out| good(path, &[&["strip", model, "--key", "wide.key", "--out", out][..], &PASSPHRASE].concat());
     strip("tuned.safetensors", "plain.safetensors");
-    let anew = ["confuse", "plain.safetensors", "--key", "wide.key", "--out", "anew.safetensors"];
-    good(path, &[&anew[..], &PASSPHRASE].concat());
+    let [tuned, expected] = ["plain", "expected"].map(|name| tensors(&path.join(format!("{name}.safetensors"))));
+    assert_eq!(tuned, expected, "what was trained is the original, and it stands where it stood");
+    let again = ["confuse", "plain.safetensors", "--key", "wide.key", "--out", "anew.safetensors"];
+    good(path, &[&again[..], &anew, &PASSPHRASE].concat());
+    assert!(bad(path, 2, &[&again[..], &PASSPHRASE].concat()).contains("name the --strategy again"));
     assert_ne!(tensors(&path.join("anew.safetensors")), tensors(&path.join("tuned.safetensors")));
     strip("anew.safetensors", "again.safetensors");
     assert_eq!(tensors(&path.join("again.safetensors")), tensors(&path.join("plain.safetensors")));
+    let without = ["train", "--data", "builtin", "--key", "wide.key", "--out", "x"];
+    assert!(bad(path, 2, &without).contains("add --from MODEL"));
     let both = ["train", "--from", "wide.safetensors", "--arch", "alexnet", "--data", "builtin", "--out", "x"];
     assert!(bad(path, 2, &both).contains("cannot be used with"));
 }
@@ -104,6 +112,16 @@ fn rubbish_leaves_no_half_written_file() {
         assert!(attempt(2, &confuse("base.safetensors", &["--proportion", proportion])).contains(reason));
     }
     assert!(attempt(2, &confuse("base.safetensors", &["--search", "-1", "--data", "builtin"])).contains("the budget"));
+    let tiny = ["--search", "0.000001", "--data", "builtin", "--images", "4"];
+    assert!(attempt(2, &confuse("base.safetensors", &tiny)).contains("no channel would be inserted"));
+    let same = ["confuse", "base.safetensors", "--out", "y", "--key-out", "y"];
+    assert!(attempt(2, &same).contains("is named twice"));
+    let key = std::fs::read(path.join("wide.key")).unwrap();
+    let over = ["confuse", "base.safetensors", "--key", "wide.key", "--strategy", "samp", "--out", "wide.key"];
+    assert!(attempt(2, &over).contains("is named twice"));
+    assert_eq!(std::fs::read(path.join("wide.key")).unwrap(), key, "an old key stays");
+    let open = ["cut", "base.safetensors", "--cut", "3", "--proportion", "0.1", "--out-front", "x", "--out-back", "y"];
+    assert!(attempt(2, &open).contains("add --confuse-front"));
     let taken = ["confuse", "base.safetensors", "--out", "x", "--key-out", "wide.key"];
     assert!(attempt(3, &taken).contains("is there already"));
     let nowhere = ["confuse", "base.safetensors", "--out", "no/x", "--key-out", "y"];

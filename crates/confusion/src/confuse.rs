@@ -92,11 +92,10 @@ fn moved(name: &str, wire: &Wire, old: &HostTensor, groups: &Groups, moves: &Mov
             }
         }
     }
-    let axis = usize::from(wire.before > 1); // `[positions, outputs, ...]` of a local convolution
     let mut shape = old.shape.clone();
-    shape[axis] = outputs.len();
+    shape[wire.axis] = outputs.len();
     if wire.inputs.is_some() {
-        shape[axis + 1] = inputs.len();
+        shape[wire.axis + 1] = inputs.len();
     }
     fill(name, wire, old, &mut Sheet { values: &mut values, outputs, inputs, rest });
     HostTensor { shape, values }

@@ -20,6 +20,12 @@ pub enum Error {
         /// The least one that adds a channel somewhere.
         least: f64,
     },
+    /// A plan without a single confusion neuron.
+    #[error(
+        "no channel would be inserted, and the network would be as right as before; take a larger proportion or budget, or \
+         a smaller balance"
+    )]
+    NoNeurons,
     /// A name that is no layer with channels that can be widened.
     #[error("no layer {got:?} can be widened; those that can are {}", names.join(", "))]
     NoSuchLayer {
@@ -61,7 +67,7 @@ pub enum Error {
         got: KeyId,
     },
     /// A key whose bytes cannot be what they are.
-    #[error("the key does not hold positions of confusion neurons: {reason}; make a new one by `cleave confuse`")]
+    #[error("no positions of confusion neurons: {reason}")]
     Key {
         /// What is wrong with it.
         reason: String,

@@ -45,6 +45,8 @@ impl Stretch {
 #[derive(Clone, Debug)]
 pub(crate) struct Wire {
     pub(crate) before: usize,
+    /// The axis of the tensor that the outputs are on: behind the positions of a local convolution, else the first.
+    pub(crate) axis: usize,
     pub(crate) outputs: Layout,
     /// `None` where the inputs stay as they are: in biases, normalisations, and within the groups of a convolution.
     pub(crate) inputs: Option<Layout>,
@@ -118,16 +120,16 @@ impl Walk {
 
     fn layer(&mut self, layer: &Layer, shape: Shape, path: &str, layout: Layout) -> Result<Layout, Error> {
         Ok(match layer {
-            Layer::Conv2d { filters, groups: 1, .. } => self.kernel(path, *filters, 1, Some(layout)),
+            Layer::Conv2d { filters, groups: 1, .. } => self.kernel(path, *filters, None, Some(layout)),
             Layer::Conv2d { filters, groups, .. } => self.grouped(path, *filters, *groups, &layout),
             Layer::LocalConv2d { filters, size: [rows, columns] } => {
                 let patches = (shape.height / rows) * (shape.width / columns);
-                self.kernel(path, *filters, patches, Some(layout))
+                self.kernel(path, *filters, Some(patches), Some(layout))
             }
-            Layer::Linear { features } => self.kernel(path, *features, 1, Some(layout)),
+            Layer::Linear { features } => self.kernel(path, *features, None, Some(layout)),
             Layer::BatchNorm { .. } => {
                 for leaf in NORM_LEAVES {
-                    self.wire(path, leaf, 1, &layout, None);
+                    self.wire(path, leaf, None, &layout, None);
                 }
                 layout
             }
@@ -163,24 +165,32 @@ impl Walk {
         })
     }
 
-    fn wire(&mut self, path: &str, leaf: &str, before: usize, outputs: &Layout, inputs: Option<Layout>) {
-        self.wires.insert(format!("{path}.{leaf}"), Wire { before, outputs: outputs.clone(), inputs });
+    fn wire(&mut self, path: &str, leaf: &str, patches: Option<usize>, outputs: &Layout, inputs: Option<Layout>) {
+        self.wires.insert(
+            format!("{path}.{leaf}"),
+            Wire {
+                before: patches.unwrap_or(1),
+                axis: usize::from(patches.is_some()),
+                outputs: outputs.clone(),
+                inputs,
+            },
+        );
     }
 
-    /// A layer with outputs of its own.
-    fn kernel(&mut self, path: &str, channels: usize, before: usize, inputs: Option<Layout>) -> Layout {
+    /// A layer with outputs of its own, and with weights of its own for each of `patches` where there are any.
+    fn kernel(&mut self, path: &str, channels: usize, patches: Option<usize>, inputs: Option<Layout>) -> Layout {
         let group = Some(self.sets.len());
         let (parent, writer) = (self.sets.len(), path.to_owned());
         self.sets.push(Set { parent, units: channels, fixed: false, writer, channels });
         let outputs = vec![Stretch { group, channels, repeat: 1 }];
-        self.wire(path, "weight", before, &outputs, inputs);
-        self.wire(path, "bias", 1, &outputs, None);
+        self.wire(path, "weight", patches, &outputs, inputs);
+        self.wire(path, "bias", None, &outputs, None);
         outputs
     }
 
     /// A convolution in groups reads and writes whole groups of channels, so that its inputs and outputs grow together.
     fn grouped(&mut self, path: &str, filters: usize, groups: usize, inputs: &Layout) -> Layout {
-        let outputs = self.kernel(path, filters, 1, None);
+        let outputs = self.kernel(path, filters, None, None);
         let own = self.sets.len() - 1;
         match inputs[..] {
             [Stretch { group: Some(set), repeat: 1, .. }] => {

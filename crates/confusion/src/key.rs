@@ -27,9 +27,13 @@ impl ConfusionKey {
     /// Draws positions for a plan, each choice with the same probability.
     ///
     /// # Errors
-    /// [`Error::OtherNetwork`] when the plan is for other groups; [`Error::NotConfusable`] for too many channels.
+    /// [`Error::OtherNetwork`] when the plan is for other groups; [`Error::NoNeurons`]; [`Error::NotConfusable`] for too
+    /// many channels.
     pub fn draw(secret: Secret, groups: &Groups, plan: &Plan) -> Result<Self, Error> {
         plan.check(groups)?;
+        if plan.units().iter().all(|&units| units == 0) {
+            return Err(Error::NoNeurons);
+        }
         let mut masks = Zeroizing::new(Vec::new());
         for (index, (group, &added)) in groups.list().iter().zip(plan.units()).enumerate() {
             let units = u32::try_from(group.units + added).ok().filter(|&units| units <= MAX_UNITS);

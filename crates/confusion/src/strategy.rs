@@ -22,7 +22,7 @@ pub enum Strategy {
     /// out of it from another one, so that each tensor's rows and columns look like those beside them.
     Mimic,
     /// Beyond the paper: neurons come in pairs with nearly the same activation, and most of what goes out of one is
-    /// taken back by the other. Leaving out one of them does more harm than the two together.
+    /// taken back by the other; one that is left over is as with [`Strategy::Mimic`]. Leaving out one of them does more harm than the two together.
     Paired,
 }
 
@@ -153,9 +153,9 @@ impl Weights {
     fn oppose(&mut self, before: usize, deviation: f32, wide: &mut Sheet<'_>) {
         let (columns, rows) = (wide.inputs.len(), wide.outputs.len());
         for (i, &input) in wide.inputs.iter().enumerate() {
-            let Slot::New { group, unit, inner, each, .. } = input else { continue };
+            let Slot::New { group, unit, inner, start, each } = input else { continue };
             let Some((partner, false)) = self.neurons[group][unit].partner else { continue };
-            let place = |slot: &Slot| matches!(*slot, Slot::New { group: g, unit: u, inner: n, each: e, .. } if (g, u, n, e) == (group, partner, inner, each));
+            let place = |slot: &Slot| *slot == Slot::New { group, unit: partner, inner, start, each };
             let Some(j) = wide.inputs.iter().position(place) else { continue };
             for row in 0..before * rows {
                 for r in 0..wide.rest {

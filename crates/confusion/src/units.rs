@@ -146,7 +146,7 @@ fn spans(
     axis: usize,
 ) -> Result<impl Iterator<Item = Span> + use<>, Error> {
     let (outputs, inputs) = (wire.outputs_before(), wire.inputs_before());
-    let (cells, first) = (wire.before * outputs * inputs, usize::from(wire.before > 1));
+    let (cells, first) = (wire.before * outputs * inputs, wire.axis);
     let dims = tensor.shape.get(first..).unwrap_or_default();
     let misfit = tensor.values.len() != tensor.shape.iter().product::<usize>()
         || (first == 1 && tensor.shape.first() != Some(&wire.before))

@@ -60,6 +60,7 @@ fn comes_back(plain: &Network, proportion: f64, per_layer: PerLayer, strategy: S
     let count = |network: &Network| network.tensors().unwrap().values().map(|t| t.values.len()).sum::<usize>();
     assert!(count(&widened) > count(plain));
     assert!(scores(&widened).iter().all(|score| score.is_finite()));
+    assert_ne!(scores(&widened), scores(plain), "the neurons feed into nothing");
     let groups = Groups::of(widened.architecture()).unwrap();
     assert_eq!(groups.list().len(), key.plan().units().len());
     let back = strip(&widened, &key).unwrap();
@@ -113,6 +114,17 @@ fn grouped_convolutions_grow_by_whole_groups() {
     let widened = confuse(&plain, &key, Strategy::Samp, &secret(2)).unwrap();
     assert!(matches!(widened.architecture().layers[2], Layer::Conv2d { filters: 40, groups: 5, .. }));
     assert_eq!(strip(&widened, &key).unwrap().tensors().unwrap(), plain.tensors().unwrap());
+}
+
+#[test]
+fn a_local_convolution_of_a_single_patch_comes_back() {
+    let layers = vec![
+        conv(4, 3, 1),
+        Layer::LocalConv2d { filters: 6, size: [4, 4] },
+        Layer::Relu,
+        Layer::Linear { features: 3 },
+    ];
+    comes_back(&network(Shape::new(1, 4, 4), layers), 0.5, PerLayer::Absolute, Strategy::Samp);
 }
 
 #[test]
@@ -253,6 +265,8 @@ fn proportions_that_make_no_sense_are_refused() {
     assert_eq!(only(&["3.body.3"]).unwrap().units(), [2, 0, 0, 0], "it is added to what 0 writes");
     assert!(matches!(only(&["3.body.4"]), Err(Error::NoSuchLayer { .. })));
     assert!(matches!(even(0.05).only(&groups, &["0".to_owned()]), Err(Error::Empty { .. })));
+    let none = Plan::new(&groups, vec![0; 4]).unwrap();
+    assert!(matches!(ConfusionKey::draw(secret(1), &groups, &none), Err(Error::NoNeurons)));
     let single = network(Shape::new(1, 4, 4), vec![conv(3, 3, 1), Layer::GlobalAvgPool]);
     let groups = Groups::of(single.architecture()).unwrap();
     assert!(matches!(Plan::uniform(&groups, 0.5, PerLayer::Absolute), Err(Error::NotConfusable { .. })));

@@ -263,7 +263,8 @@ pub(crate) fn hold_statistics(nodes: &mut [Node]) {
                 hold_statistics(body);
                 hold_statistics(shortcut);
             }
-            _ => {}
+            Node::Concat(branches) => branches.iter_mut().for_each(|branch| hold_statistics(branch)),
+            Node::Conv(_) | Node::Local(_) | Node::Linear(_) | Node::Free(_) => {}
         }
     }
 }

@@ -48,3 +48,26 @@ fn gradients_by_name_agree_with_small_steps() {
         assert!(gap < 0.01 + 0.02 * slope.abs(), "{name}: {} against {slope}", gradient.values[place]);
     }
 }
+
+#[test]
+fn a_steady_network_runs_as_at_inference_wherever_its_normalisations_stand() {
+    let norm = || Layer::BatchNorm { epsilon: 1e-5 };
+    let conv = || Layer::Conv2d { filters: 2, window: Window::square(3, 1, 1), groups: 1, bias: false };
+    let layers = vec![
+        norm(),
+        Layer::Residual { body: vec![conv(), norm()], shortcut: vec![norm()] },
+        Layer::Concat { branches: vec![vec![norm()], vec![conv(), norm()]] },
+        Layer::GlobalAvgPool,
+        Layer::Linear { features: 3 },
+    ];
+    let architecture = Architecture::new(Shape::new(2, 6, 6), layers).unwrap();
+    let network = Network::random(architecture, 3, &device("flex").unwrap()).unwrap();
+    let at_inference = loss(&network).into_scalar::<f32>();
+    let steady = network.trainable().steady();
+    for _ in 0..2 {
+        let gap = (loss(&steady).into_scalar::<f32>() - at_inference).abs();
+        assert!(gap <= 1e-5 * at_inference.abs(), "{gap} of {at_inference}");
+    }
+    let batch = loss(&network.trainable()).into_scalar::<f32>();
+    assert!((batch - at_inference).abs() > 1e-3 * at_inference.abs(), "statistics of the batch differ");
+}

@@ -29,18 +29,9 @@ pub enum Error {
     /// A key of confusion neurons for a front half without them.
     #[error("this front half has no confusion neurons; leave the key out")]
     NotConfused,
-    /// The key leaves another front half than the one that was cut.
-    #[error(
-        "the key {key} leaves weights of hash {got}, the front half that was cut has {expected}; ask the provider for the key of this pair"
-    )]
-    OtherFront {
-        /// The key's public name.
-        key: KeyId,
-        /// Hash of the front half that was cut.
-        expected: String,
-        /// Hash of what is left.
-        got: String,
-    },
+    /// Confusion neurons for a pair that has a key already.
+    #[error("this pair has a key already; put confusion neurons into one that is cut anew")]
+    ConfusedAlready,
     /// The client needs a key, and it is not there.
     #[error("this pair is of use only with the key {key}; give that key")]
     KeyNeeded {

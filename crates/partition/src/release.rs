@@ -29,7 +29,7 @@ pub struct Terms {
     pub model: String,
     /// SHA-256 over the name, the cut, the defences and both halves, in hexadecimal.
     pub pair: String,
-    /// SHA-256 over the front half's tensors, those of confusion neurons left out, in hexadecimal; of a locked pair over its
+    /// SHA-256 over the front half's tensors, those of confusion neurons among them, in hexadecimal; of a locked pair over its
     /// lock and the locked tensors.
     pub front_hash: String,
     /// Where the network was cut.
@@ -307,8 +307,11 @@ impl Release {
     /// The same pair with confusion neurons in its front half, which is wrong without `key` then. The smashed data keep
     /// their shape, and with the key their values; `weights` is as [`confuse`] takes it.
     ///
+    /// No hash of the front half without them is left in either file: whoever has the file could hold guesses against it.
+    ///
     /// # Errors
-    /// [`Error::Confusion`] for a key of another front half, or one without a layer between its input and the cut.
+    /// [`Error::Confusion`] for a key of another front half, or one without a layer between its input and the cut;
+    /// [`Error::ConfusedAlready`] for a pair that has such neurons, or a key for its images.
     pub fn with_confused_front(
         mut self,
         key: &ConfusionKey,
@@ -317,13 +320,21 @@ impl Release {
         device: &Device,
     ) -> Result<Self, Error> {
         let (manifest, contents) = &mut self.front;
+        if manifest.terms.confused.is_some() || manifest.terms.lock.is_some() {
+            return Err(Error::ConfusedAlready);
+        }
         let plain =
             Network::from_tensors(manifest.architecture.clone(), std::mem::take(&mut contents.tensors), device)?;
         let widened = confuse(&plain, key, strategy, weights)?;
         contents.tensors = widened.tensors()?;
         manifest.architecture = widened.architecture().clone();
+        let hash = hash_tensors(&contents.tensors);
         for terms in [&mut self.front.0.terms, &mut self.back.0.terms] {
             terms.confused = Some(key.id());
+            terms.front_hash.clone_from(&hash);
+            if let Some(audit) = &mut terms.audit {
+                audit.front_hash.clone_from(&hash);
+            }
         }
         Ok(self)
     }

@@ -3,7 +3,7 @@
 use crate::defences::{Sample, Wanted};
 use crate::gate::{self, statement};
 use crate::model::{self, ConfusionOptions};
-use crate::options::{DeviceOption, PairFiles, model_name};
+use crate::options::{DeviceOption, PairFiles, distinct, model_name};
 use crate::secret::PassphraseOption;
 use crate::{Failure, Output};
 use clap::Args;
@@ -138,6 +138,13 @@ impl std::fmt::Display for Released<'_> {
 impl CutCommand {
     /// Runs the command.
     pub fn run(&self, output: &Output) -> Result<(), Failure> {
+        if self.confuse_front.is_none() && self.neurons.is_given() {
+            return Err(Failure::Options {
+                reason: "these options are for confusion neurons; add --confuse-front KEY, or leave them out",
+            });
+        }
+        let (front, back) = (self.files.out_front.as_path(), self.files.out_back.as_path());
+        distinct(self.confuse_front.as_deref().into_iter().chain([front, back]), &[&self.options.model])?;
         let policy = self.policy.as_deref().map(gate::policy).transpose()?;
         let at = self.options.cut;
         let (model, sample) = self.options.load()?;

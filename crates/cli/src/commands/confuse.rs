@@ -1,7 +1,7 @@
 //! `cleave confuse` and `cleave strip`: confusion neurons into a network, and out of it.
 
 use crate::model::{self, ConfusionOptions};
-use crate::options::{DataOptions, DeviceOption, open_dataset};
+use crate::options::{DataOptions, DeviceOption, distinct, open_dataset};
 use crate::secret::PassphraseOption;
 use crate::training::EVALUATION_BATCH;
 use crate::{Failure, Output};
@@ -128,15 +128,24 @@ struct Sample {
 impl Confuse {
     /// Runs the command.
     pub fn run(&self, output: &Output) -> Result<(), Failure> {
-        if self.out == self.model || Some(&self.out) == self.key_out.as_ref() {
-            return Err(Failure::SameFile { path: self.out.clone() });
-        }
+        let others: Vec<&Path> =
+            [Some(&self.model), self.key.as_ref()].into_iter().flatten().map(PathBuf::as_path).collect();
+        distinct([Some(&self.out), self.key_out.as_ref()].into_iter().flatten().map(PathBuf::as_path), &others)?;
         let plain = model::load(&self.model, &self.device.open()?)?;
         let sample = self.data.as_ref().map(|data| self.sample(&plain, data)).transpose()?.flatten();
-        let [positions, weights] = self.neurons.weights.secrets()?;
-        let key = self.key(&plain.network, sample.as_ref(), positions)?;
+        let (key, strategy, weights) = match &self.key {
+            Some(file) => {
+                let (strategy, weights) = self.neurons.weights.anew()?;
+                (self.passphrase.open_confusion(file)?, strategy, weights)
+            }
+            None => {
+                let [positions, weights] = self.neurons.weights.secrets()?;
+                let key = self.drawn(&plain.network, sample.as_ref(), positions)?;
+                (key, self.neurons.weights.strategy(), weights)
+            }
+        };
         let network = plain.network.clone();
-        let widened = model::confused(plain, &key, self.neurons.weights.strategy(), &weights)?;
+        let widened = model::confused(plain, &key, strategy, &weights)?;
         let (gain, accuracies) = match &sample {
             Some(sample) => {
                 let accuracy =
@@ -193,10 +202,7 @@ impl Confuse {
         Ok(Some(Sample { images, loader }))
     }
 
-    fn key(&self, network: &Network, sample: Option<&Sample>, secret: Secret) -> Result<ConfusionKey, Failure> {
-        if let Some(file) = &self.key {
-            return self.passphrase.open_confusion(file);
-        }
+    fn drawn(&self, network: &Network, sample: Option<&Sample>, secret: Secret) -> Result<ConfusionKey, Failure> {
         let (groups, plan) = match (self.search, sample) {
             (Some(budget), Some(sample)) => {
                 (Groups::of(network.architecture())?, self.searched(network, sample, budget, &secret)?)
@@ -268,9 +274,7 @@ impl std::fmt::Display for Stripped {
 impl Strip {
     /// Runs the command.
     pub fn run(&self, output: &Output) -> Result<(), Failure> {
-        if self.out == self.model || self.out == self.key {
-            return Err(Failure::SameFile { path: self.out.clone() });
-        }
+        distinct([self.out.as_path()], &[&self.model, &self.key])?;
         let model = Checkpoint::load(&self.model, &self.device.open()?)?;
         if model.card.confused.is_none() {
             return Err(Failure::NotConfused { path: self.model.clone() });

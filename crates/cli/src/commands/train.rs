@@ -1,7 +1,7 @@
 //! `cleave train`: a base network from scratch.
 
 use crate::model::{self, KeyedModel, WeightOptions};
-use crate::options::{DataOptions, DeviceOption, ModelOptions, open_dataset};
+use crate::options::{DataOptions, DeviceOption, ModelOptions, distinct, open_dataset};
 use crate::training::{self, Loaders, TrainOptions, measured_preparation};
 use crate::{Failure, Output};
 use clap::Args;
@@ -38,7 +38,19 @@ pub struct Train {
 impl Train {
     /// Runs the command.
     pub fn run(&self, output: &Output) -> Result<(), Failure> {
+        if self.from.is_none() && (self.keyed.is_given() || self.weights.is_given()) {
+            return Err(Failure::Options {
+                reason: "--key and --strategy are for a network that there is; add --from MODEL",
+            });
+        }
+        if !self.keyed.is_given() && self.weights.is_given() {
+            return Err(Failure::Options {
+                reason: "confusion neurons are drawn anew for a --key; add it, or leave --strategy out",
+            });
+        }
+        distinct([self.out.as_path()], &self.keyed.file().into_iter().collect::<Vec<_>>())?;
         let settings = self.training.settings(self.seed);
+        let anew = self.keyed.is_given().then(|| self.weights.anew()).transpose()?;
         let (start, key) = match &self.from {
             Some(model) => self.keyed.load(model, &self.device.open()?)?,
             None => (self.random()?, None),
@@ -50,10 +62,9 @@ impl Train {
         let loaders = Loaders::open(&data, &start.card.preparation, &settings)?;
         let (train, validation) = (loaders.train.clone(), loaders.validation.clone());
         let trainer = Trainer::new(&start.network, 0, None, train, validation, settings.clone())?;
-        let [_, weights] = self.weights.secrets()?;
-        let finish = |trained: Checkpoint| match &key {
-            Some(key) => model::confused(trained, key, self.weights.strategy(), &weights),
-            None => Ok(trained),
+        let finish = |trained: Checkpoint| match (&key, &anew) {
+            (Some(key), Some((strategy, weights))) => model::confused(trained, key, *strategy, weights),
+            _ => Ok(trained),
         };
         let measurements =
             training::run(trainer, self.training.resume, "train", (start, &finish), &settings, &self.out)?;

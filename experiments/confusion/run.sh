@@ -43,7 +43,7 @@ for percent in 2 3 4 6 8 10; do # 1 % is less than one channel a layer
 done
 
 # Fig. 3: all of them in one place, the stream between the blocks of a stage or the inside of its first block.
-for layer in 0 3.body.0 7.body.0 11.body.0 7.body.3 11.body.3; do
+for layer in 0 3.body.0 9.body.3 9.body.0 15.body.3 15.body.0; do
     for sharing in absolute relative; do
         confuse resnet-only-$layer-$sharing resnet --strategy samp --only $layer --per-layer $sharing --proportion 0.2
         rm -f "$out/resnet-only-$layer-$sharing.safetensors"
@@ -53,14 +53,15 @@ done
 # Eq. 1: the plan that a search finds for the memory of the even one.
 confuse vgg-search vgg --strategy samp --search 0.1
 
-# Table 5: fine-tuned without the key on 500 of the training images.
+# Table 5: fine-tuned without the key on 500 of the training images; beside it the original.
+tuning="--data $data --limit 50 --batch 32 --steps 400 --learning-rate 0.001 --weight-decay 0.0001 --shift 0 --eval-every 0"
+train vgg-tuned train --from "$out/vgg.safetensors" $tuning
 for percent in 1 2 3 4 5; do
     for strategy in samp init mixed; do
         name=vgg-$strategy-$percent
         [ -f "$out/$name-tuned.train.json" ] && continue
         confuse $name vgg --strategy $strategy --proportion "$(printf 0.%02d "$percent")"
-        train $name-tuned train --from "$out/$name.safetensors" --data "$data" --limit 50 --batch 32 --steps 400 \
-            --learning-rate 0.001 --weight-decay 0.0001 --shift 0 --eval-every 0
+        train $name-tuned train --from "$out/$name.safetensors" $tuning
         rm -f "$out/$name.safetensors" "$out/$name-tuned.safetensors"
     done
 done

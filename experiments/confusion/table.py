@@ -41,6 +41,10 @@ confused(f"resnet-{strategy}-{share}" for strategy in ["samp", "init"] for share
 confused(path.stem for path in sorted(out.glob("resnet-only-*.json")))
 confused(["vgg-search"])
 
+plain = read("vgg-tuned.train.json")
+if plain is not None:
+    print(f"The original, fine-tuned alike: {percent(plain['last']['accuracy'])}")
+    print()
 row("fine-tuned without the key", *(f"{share} %" for share in range(1, 6)))
 row(*6 * ["---"])
 for strategy in ["samp", "init", "mixed"]:

@@ -167,7 +167,7 @@ fn check_values(params: &Params, values: &[i64], items: usize) -> Result<usize> 
         return Err(Error::Count { what: "values of an image", got: items, expected: format!("1 to {MAX_ITEMS}") });
     }
     let images = values.len() / items;
-    if values.len() % items != 0 || !(1..=params.degree()).contains(&images) {
+    if !values.len().is_multiple_of(items) || !(1..=params.degree()).contains(&images) {
         let expected = format!("{items} for each of 1 to {} images", params.degree());
         return Err(Error::Count { what: "values", got: values.len(), expected });
     }
@@ -190,14 +190,15 @@ fn encode(params: &Params, lane: usize, slots: impl Iterator<Item = i64>) -> Zer
     out
 }
 
-/// ⌊Q·m/t⌋ + e in residues.
+/// ⌊Q·m/t⌋ + e in residues. It never moves while it grows, so that no copy is left behind.
 fn noisy(params: &Params, lane: usize, message: &[u64], error: &[i64]) -> Vec<u64> {
     let delta = &params.level(0).deltas[lane];
-    let rows = params.q(0).iter().enumerate().flat_map(|(index, q)| {
+    let mut out = Vec::with_capacity(params.residues(0));
+    for (index, q) in params.q(0).iter().enumerate() {
         let both = message.iter().zip(error);
-        both.map(move |(&m, &e)| q.add(delta.scale(q, index, m), sample::residue(q, e)))
-    });
-    rows.collect()
+        out.extend(both.map(|(&m, &e)| q.add(delta.scale(q, index, m), sample::residue(q, e))));
+    }
+    out
 }
 
 /// The value from −(T−1)/2 to (T−1)/2 with these residues (Garner).
@@ -528,5 +529,118 @@ impl Scores {
     pub fn averages(&self, scale: f64) -> impl Iterator<Item = f64> + '_ {
         let divisor = self.networks as f64 * scale;
         self.values.iter().map(move |&value| value as f64 / divisor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use fhe::bfv::{self, BfvParameters, BfvParametersBuilder, Encoding, Plaintext};
+    use fhe_traits::{DeserializeParametrized, FheDecoder, FheDecrypter, FheEncoder, FheEncrypter};
+
+    use super::*;
+    use crate::ParamSet;
+
+    struct Both {
+        params: Params,
+        secret: SecretKey,
+        theirs: Arc<BfvParameters>,
+        their_secret: bfv::SecretKey,
+    }
+
+    /// One secret key, here and in `fhe`, which takes it as a protocol buffer: field 1, packed zigzag.
+    fn both() -> Both {
+        let params = Params::named(ParamSet::Bfv8192x45).unwrap();
+        let secret = Secret::from_bytes(&[3; 32]);
+        let mut stream = secret.stream(Domain::new("encrypted/secret key", &[8192]));
+        let coefficients = sample::ternary(&mut stream, 8192);
+        let zigzag = coefficients.iter().map(|&s| ((s << 1) ^ (s >> 63)) as u8);
+        let bytes: Vec<u8> = [0x0a, 0x80, 0x40].into_iter().chain(zigzag).collect();
+        let moduli: Vec<_> = params.moduli().collect();
+        let plaintext = params.plaintexts().next().unwrap();
+        let mut builder = BfvParametersBuilder::new();
+        let theirs = builder.set_degree(8192).set_moduli(&moduli).set_plaintext_modulus(plaintext).build_arc().unwrap();
+        let their_secret = bfv::SecretKey::from_bytes(&bytes, &theirs).unwrap();
+        Both { secret: SecretKey::new(&params, &secret), params, theirs, their_secret }
+    }
+
+    fn coefficients(params: &Params, slots: &[i64]) -> Vec<u64> {
+        encode(params, 0, slots.iter().copied()).to_vec()
+    }
+
+    #[test]
+    fn fhe_decrypts_what_is_encrypted_here() {
+        let Both { params, secret, theirs, their_secret } = both();
+        let values: Vec<i64> = (0..8192).map(|i| i * i - 9_999_999).collect();
+        let images = secret.encrypt(&values, 1).unwrap();
+        let parts = [images.lane(0)[0].clone(), images.expanded(0)[0].clone()];
+        let ring = theirs.context_at_level(0).unwrap();
+        let poly = |part: &Vec<u64>| Poly::try_convert_from(part, ring, true, Representation::Ntt).unwrap();
+        let cipher = bfv::Ciphertext::new(parts.iter().map(poly).collect(), &theirs).unwrap();
+        let plain = their_secret.try_decrypt(&cipher).unwrap();
+        let got = Vec::<u64>::try_decode(&plain, Encoding::poly()).unwrap();
+        assert_eq!(got, coefficients(&params, &values));
+        let opened = secret.open(0, 0, &parts).unwrap();
+        assert!((164.0..168.0).contains(&opened.budget), "216 bits, 45 of plaintext, 4.4 of error: {}", opened.budget);
+        assert_eq!(opened.slots[1], *params.lanes()[0].modulus - 9_999_998);
+    }
+
+    #[test]
+    fn what_fhe_encrypts_is_decrypted_here() {
+        let Both { params, secret, theirs, their_secret } = both();
+        let values: Vec<i64> = (0..8192).map(|i| 7 * i - 20_000).collect();
+        let encoded = coefficients(&params, &values);
+        let plain = Plaintext::try_encode(&encoded[..], Encoding::poly(), &theirs).unwrap();
+        let mut cipher: bfv::Ciphertext = their_secret.try_encrypt(&plain, &mut rand_09::rng()).unwrap();
+        for level in 0..=SQUARES {
+            let parts = [Vec::from(&cipher[0]), Vec::from(&cipher[1])];
+            let opened = secret.open(level, 0, &parts).unwrap();
+            let joined: Vec<_> = opened.slots.iter().map(|&slot| join(&params, &[slot]) as i64).collect();
+            assert_eq!(joined, values, "level {level}");
+            cipher.switch_down().unwrap();
+        }
+    }
+
+    #[test]
+    fn used_up_noise_is_an_error() {
+        let params = Params::named(ParamSet::Bfv8192x45).unwrap();
+        let secret = SecretKey::generate(&params).unwrap();
+        let random = |index| sample::public(&[5; 32], [0, index], params.q(SQUARES), params.degree());
+        let scores = EncryptedScores {
+            params: params.clone(),
+            key: secret.id(),
+            batch: BatchId([0; 32]),
+            images: 1,
+            networks: 1,
+            lanes: vec![vec![[random(0), random(1)]]],
+        };
+        let error = secret.decrypt(&scores).unwrap_err();
+        assert!(matches!(error, Error::NoiseBudget { bits } if bits < 0.1), "{error}");
+    }
+
+    /// It shows that no plain value shines through. It cannot show that nothing can be learnt.
+    #[test]
+    fn residues_that_travel_are_spread_evenly() {
+        let params = Params::named(ParamSet::Bfv8192x45).unwrap();
+        let secret = SecretKey::generate(&params).unwrap();
+        let [first, second] = [(); 2].map(|()| secret.encrypt(&[0; 8192], 1).unwrap());
+        assert_ne!(first.lane(0), second.lane(0), "a batch is never encrypted alike twice");
+        let mut bins = [0_u32; 64];
+        for (row, q) in first.lane(0)[0].chunks_exact(8192).zip(params.q(0)) {
+            row.iter().for_each(|&x| bins[(u128::from(x) * 64 / u128::from(**q)) as usize] += 1);
+        }
+        let chi: f64 = bins.iter().map(|&count| (f64::from(count) - 512.0).powi(2) / 512.0).sum();
+        assert!(chi < 130.0, "63 degrees of freedom, exceeded once in a million runs: {chi}");
+    }
+
+    #[test]
+    fn residues_are_joined_to_signed_values() {
+        let params = Params::named(ParamSet::Bfv8192x40x2).unwrap();
+        let largest = params.largest();
+        for value in [0, 1, -1, 1 << 50, -(1 << 50), largest, -largest, largest - 12345] {
+            let residues: Vec<_> = params.plaintexts().map(|t| value.rem_euclid(i128::from(t)) as u64).collect();
+            assert_eq!(join(&params, &residues), value);
+        }
     }
 }

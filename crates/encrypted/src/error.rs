@@ -159,15 +159,15 @@ pub enum Error {
     },
     /// No parameter set holds the values.
     #[error(
-        "outputs of up to {bits} bits and a margin of {margin} bits fit no parameter set (the largest holds {limit}); use smaller weights or fewer pixel levels"
+        "outputs up to ±{largest} with a margin of {margin} bits fit no parameter set (the largest holds ±{limit}); use smaller weights or fewer pixel levels"
     )]
     NoSetHolds {
-        /// Bits of the largest output, with its sign.
-        bits: u32,
+        /// The largest absolute output.
+        largest: u128,
         /// Bits asked for on top.
         margin: u32,
-        /// Bits that the largest set holds, with the sign.
-        limit: u32,
+        /// What the largest set holds.
+        limit: u128,
     },
     /// The weights of a layer are too large for the arithmetic on ciphertexts.
     #[error(

@@ -91,8 +91,7 @@ impl SecretKey {
             let index = [KEY_INDEX, digit as u64];
             let a = sample::public(&seed, index, self.params.q(0), n);
             let error = sample::error(&mut noise.stream(Domain::new("encrypted/key noise", &index)), n);
-            let residues = self.params.q(0).iter().flat_map(|q| error.iter().map(|&e| sample::residue(q, e)));
-            let mut b = self.mask(&a, residues.collect());
+            let mut b = self.mask(&a, residues(&self.params, &error));
             // The gadget is 1 for the digit's own modulus and 0 for the others, at every level.
             let q = &self.params.q(0)[digit];
             let own = b.chunks_exact_mut(n).zip(self.rows()).nth(digit);
@@ -194,7 +193,7 @@ impl EvaluationKeys {
     /// Turns the part of a ciphertext that stands with s² into parts that stand with 1 and s.
     ///
     /// `quadratic` has a row a modulus of `level`, in coefficients; what is returned is transformed.
-    /// The digits are the residues themselves (Bajard et al., SAC 2016, section 4.4), so one key serves every
+    /// The digits are the residues themselves (Bajard et al., SAC 2016), so one key serves every
     /// level: gadget and rows beyond it are left out.
     pub(crate) fn relinearise(&self, level: usize, quadratic: &[u64]) -> [Vec<u64>; 2] {
         let n = self.params.degree();
@@ -226,10 +225,17 @@ fn accumulate(sums: &mut [u128], x: &[u64], y: &[u64]) {
     }
 }
 
+/// A row of residues a modulus. It never moves while it grows, so that no copy is left behind.
+fn residues(params: &Params, coefficients: &[i64]) -> Vec<u64> {
+    let mut out = Vec::with_capacity(params.residues(0));
+    for q in params.q(0) {
+        out.extend(coefficients.iter().map(|&small| sample::residue(q, small)));
+    }
+    out
+}
+
 fn transformed(params: &Params, coefficients: &[i64]) -> Zeroizing<Vec<u64>> {
-    let residues = params.q(0).iter().flat_map(|q| coefficients.iter().map(|&s| sample::residue(q, s)));
-    let mut out = Zeroizing::new(Vec::with_capacity(params.residues(0)));
-    out.extend(residues);
+    let mut out = Zeroizing::new(residues(params, coefficients));
     for (row, ntt) in out.chunks_exact_mut(params.degree()).zip(params.ntts(0)) {
         ntt.forward(row);
     }
@@ -241,5 +247,52 @@ pub(crate) fn same_key(what: &'static str, expected: KeyId, got: KeyId) -> Resul
     match expected == got {
         true => Ok(()),
         false => Err(Error::OtherKey { what, expected, got }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+    use crate::ParamSet;
+
+    /// A secret made today opens its ciphertexts with every later version.
+    #[test]
+    fn what_a_secret_gives_never_changes() {
+        let params = Params::named(ParamSet::Bfv8192x45).unwrap();
+        let secret = Secret::from_bytes(&[3; 32]);
+        let mut stream = secret.stream(Domain::new("encrypted/secret key", &[8192]));
+        let coefficients = sample::ternary(&mut stream, 8192);
+        let bytes: Vec<u8> = coefficients.iter().map(|&s| s as u8).collect();
+        let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
+        assert_eq!(hex(&Sha256::digest(bytes)), "18dc484d6e025843a1b0244173a7f5ac26e7cdeefbef7b7abf3c7113a2152d29");
+        assert_eq!(
+            hex(SecretKey::new(&params, &secret).tag.as_slice()),
+            "af501cccf970c0f2f515db34a26c2e771f58ee521d4750960ef9d7a6faa6def7"
+        );
+        let public = sample::public(&[4; 32], [0, 1], params.q(0), 8192);
+        assert_eq!(public[..2], [10632133578489198, 8819530083507323]);
+    }
+
+    #[test]
+    fn keys_for_all_levels_are_parts_of_one() {
+        let params = Params::named(ParamSet::Bfv8192x45).unwrap();
+        let secret = SecretKey::generate(&params).unwrap();
+        let keys = secret.evaluation_keys().unwrap();
+        for level in 0..2 {
+            // c₂ = 1 stands with s²: relinearised, it decrypts to s², up to a small error.
+            let (n, moduli) = (params.degree(), params.q(level));
+            let mut one = vec![0; params.residues(level)];
+            one.iter_mut().step_by(n).for_each(|x| *x = 1);
+            let [constant, linear] = keys.relinearise(level, &one);
+            let rows = constant.chunks_exact(n).zip(linear.chunks_exact(n)).zip(secret.rows());
+            for (((c0, c1), s), (q, ntt)) in rows.zip(moduli.iter().zip(params.ntts(level))) {
+                let rest = c0.iter().zip(c1).zip(s).map(|((&c0, &c1), &s)| q.sub(q.add(c0, q.mul(c1, s)), q.mul(s, s)));
+                let mut rest: Vec<_> = rest.collect();
+                ntt.backward(&mut rest);
+                assert!(rest.iter().all(|&e| e.min(**q - e) <= 4 * 21), "one error a digit");
+            }
+        }
     }
 }

@@ -18,13 +18,11 @@ const LIMB: u32 = 31;
 const GROUP: usize = 4;
 
 /// Rows of integer weights, in groups of up to four that lie interleaved.
-#[derive(Debug, Clone)]
 pub(crate) struct Weights {
     rows: usize,
     groups: Vec<Group>,
 }
 
-#[derive(Debug, Clone)]
 struct Group {
     rows: usize,
     weights: Vec<f64>,
@@ -76,8 +74,8 @@ impl Limbs {
     pub(crate) fn residues(&self, row: usize, modulus: &Modulus) -> impl Iterator<Item = u64> {
         let [low, high] = &self.0;
         let place = row * TILE..(row + 1) * TILE;
-        // A multiple of the modulus, from 2⁸⁴ to 2¹²⁷, makes every sum positive.
-        let positive = i128::from(**modulus) << 65;
+        // A multiple of the modulus, from 2⁸⁷ to 2¹²⁶, makes every sum positive.
+        let positive = i128::from(**modulus) << 64;
         low[place.clone()].iter().zip(&high[place]).map(move |(&low, &high)| {
             let sum = (i128::from(high as i64) << LIMB) + i128::from(low as i64);
             modulus.reduce_u128((sum + positive) as u128)

@@ -41,7 +41,7 @@ impl Shape {
 
     /// Pixels of an image.
     pub const fn pixels(&self) -> usize {
-        self.height * self.width
+        self.height.saturating_mul(self.width)
     }
 
     /// Rows and columns behind the convolution.
@@ -50,13 +50,15 @@ impl Shape {
     }
 
     const fn along(&self, side: usize) -> usize {
-        (side + 2 * self.padding - self.kernel) / self.stride + 1
+        let stride = if self.stride == 0 { 1 } else { self.stride };
+        let room = side.saturating_add(self.padding.saturating_mul(2)).saturating_sub(self.kernel);
+        (room / stride).saturating_add(1)
     }
 
     /// Values behind the convolution: maps × rows × columns.
     pub const fn features(&self) -> usize {
         let [rows, columns] = self.positions();
-        self.maps * rows * columns
+        self.maps.saturating_mul(rows).saturating_mul(columns)
     }
 
     /// Weights of the three layers.
@@ -95,7 +97,7 @@ impl Shape {
         within("width", self.width, MAX_SIDE)?;
         within("kernel", self.kernel, self.height.min(self.width))?;
         within("stride", self.stride, self.kernel)?;
-        within("padding", self.padding + 1, self.kernel)?;
+        within("padding plus one", self.padding.saturating_add(1), self.kernel)?;
         within("maps", self.maps, MAX_UNITS)?;
         within("features", self.features(), MAX_UNITS)?;
         within("hidden", self.hidden, MAX_UNITS)?;
@@ -350,7 +352,7 @@ pub fn ranges(networks: &[IntegerNetwork], pixels: &[u8]) -> Result<Ranges> {
         return Err(Error::Count { what: "networks", got: 0, expected: "1 or more".into() });
     };
     networks.iter().try_for_each(IntegerNetwork::check)?;
-    if pixels.is_empty() || pixels.len() % size != 0 {
+    if pixels.is_empty() || !pixels.len().is_multiple_of(size) {
         return Err(Error::Count { what: "pixels", got: pixels.len(), expected: format!("a multiple of {size}") });
     }
     let mut found = Ranges::default();

@@ -63,17 +63,23 @@ impl ParamSet {
         }
     }
 
-    /// The cheapest set whose plaintexts hold ±`largest` and `margin` bits more.
+    /// The cheapest set that holds ±`largest` with a margin of `margin` bits.
     ///
     /// # Errors
     ///
     /// [`Error::NoSetHolds`].
     pub fn holding(largest: u128, margin: u32) -> Result<Self> {
-        let bits = u128::BITS - largest.leading_zeros() + 1;
-        let room = |set: Self| set.plaintexts().iter().map(|&t| u128::from(t)).product::<u128>().ilog2();
-        let fits = |set: &Self| bits.saturating_add(margin) <= room(*set);
-        let limit = Self::ALL.into_iter().map(room).max().unwrap_or(0);
-        Self::ALL.into_iter().find(fits).ok_or(Error::NoSetHolds { bits, margin, limit })
+        let needed = 1_u128.checked_shl(margin).and_then(|factor| largest.checked_mul(factor));
+        let fits = |set: &Self| needed.is_some_and(|needed| needed <= set.largest());
+        Self::ALL.into_iter().find(fits).ok_or_else(|| {
+            let limit = Self::ALL.into_iter().map(Self::largest).max().unwrap_or(0);
+            Error::NoSetHolds { largest, margin, limit }
+        })
+    }
+
+    /// (T − 1)/2 for the product T of the plaintext primes.
+    fn largest(self) -> u128 {
+        (self.plaintexts().iter().map(|&t| u128::from(t)).product::<u128>() - 1) / 2
     }
 }
 
@@ -196,7 +202,7 @@ impl Params {
     /// # Errors
     ///
     /// [`Error::Degree`], [`Error::ModulusCount`], [`Error::Modulus`] for a number that is no prime
-    /// of 20 to 61 bits with p ≡ 1 modulo 2·`degree`, [`Error::BeyondTable`],
+    /// of 24 to 61 bits with p ≡ 1 modulo 2·`degree`, [`Error::BeyondTable`],
     /// [`Error::PlaintextTooLarge`].
     pub fn new(degree: usize, moduli: &[u64], plaintexts: &[u64]) -> Result<Self> {
         check(degree, moduli, plaintexts)?;
@@ -340,8 +346,8 @@ fn check(degree: usize, moduli: &[u64], plaintexts: &[u64]) -> Result<()> {
     for (role, list) in [("ciphertext", moduli), ("plaintext", plaintexts)] {
         for (index, &got) in list.iter().enumerate() {
             let fail = |expected| Err(Error::Modulus { role, got, expected });
-            if !(1 << 19..1 << 61).contains(&got) {
-                return fail("of 20 to 61 bits");
+            if !(1 << 23..1 << 61).contains(&got) {
+                return fail("of 24 to 61 bits");
             }
             if list[..index].contains(&got) {
                 return fail("different from the others");
@@ -378,7 +384,7 @@ fn extension(degree: usize, moduli: &[u64], bits: u64) -> Result<Vec<u64>> {
     let needed = bits + u64::from(degree.ilog2()) + GAIN_BITS;
     let mut primes = Vec::new();
     let mut bound = 1 << WIDE_BITS;
-    while (primes.len() as u64) * (WIDE_BITS as u64 - 1) < needed {
+    while (primes.len() * WIDE_BITS) as u64 <= needed {
         bound = generate_prime(WIDE_BITS, 2 * degree as u64, bound).ok_or(Error::Refused { by: "fhe-math" })?;
         primes.extend(Some(bound).filter(|prime| !moduli.contains(prime)));
     }
@@ -428,18 +434,27 @@ mod tests {
         assert!(matches!("bfv-4096".parse::<ParamSet>(), Err(Error::UnknownSet { .. })));
     }
 
+    /// Another hash means other numbers, or another root of unity in `fhe-math`: then what was
+    /// written before cannot be read, and the version of the format has to change.
+    #[test]
+    fn hashes_of_the_named_sets_never_change() {
+        let hash = |set| Params::named(set).unwrap().hash().to_string();
+        assert_eq!(hash(ParamSet::Bfv8192x45), "94d808e3c2eb5af8ef2880e523a09a0f25f17fbdb2249eb0651ace48d7cb9b32");
+        assert_eq!(hash(ParamSet::Bfv8192x40x2), "12188d2149f9efcffee48e45a7aa85f3fb9e75fdc16410d2ef11843a92c2346c");
+    }
+
     #[test]
     fn cheapest_set_that_holds_is_chosen() {
         assert_eq!(ParamSet::holding(1 << 40, 3).unwrap(), ParamSet::Bfv8192x45);
-        assert_eq!(ParamSet::holding(1 << 44, 1).unwrap(), ParamSet::Bfv8192x40x2);
+        assert_eq!(ParamSet::holding(1 << 40, 4).unwrap(), ParamSet::Bfv8192x40x2);
         assert_eq!(ParamSet::holding(0, 0).unwrap(), ParamSet::Bfv8192x45);
-        let error = ParamSet::holding(1 << 77, 2).unwrap_err();
-        assert!(matches!(error, Error::NoSetHolds { bits: 79, margin: 2, limit: 79 }), "{error:?}");
-        assert!(ParamSet::holding(u128::MAX, u32::MAX).is_err());
+        for (largest, margin) in [(1 << 77, 2), (1 << 79, 0), (u128::MAX, 1), (1, 128), (0, u32::MAX)] {
+            assert!(matches!(ParamSet::holding(largest, margin), Err(Error::NoSetHolds { .. })));
+        }
         for set in ParamSet::ALL {
-            let largest = Params::named(set).unwrap().largest();
-            let bits = largest.unsigned_abs().ilog2();
-            assert_eq!(ParamSet::holding(1 << (bits - 1), 0).unwrap(), set);
+            let largest = Params::named(set).unwrap().largest().unsigned_abs();
+            assert_eq!(ParamSet::holding(largest, 0).unwrap(), set);
+            assert_ne!(ParamSet::holding(largest + 1, 0).ok(), Some(set));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Bytes that are cut, changed, made up, or meant for somebody else. Each gives an error, none a panic.
 
-#![allow(clippy::unwrap_used, reason = "clippy exempts only the test functions themselves")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy exempts only the test functions themselves")]
 
 mod common;
 

@@ -64,7 +64,7 @@ struct Dense {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stage {
-    /// The convolution.
+    /// The convolution, with the expansion of the halves of ciphertexts that do not travel.
     Convolution,
     /// The first square.
     FirstSquare,
@@ -184,7 +184,8 @@ impl EncryptedEnsemble {
     ) -> Result<EncryptedScores> {
         let mut lanes = Vec::new();
         for lane in 0..self.params.lanes().len() {
-            let input = Input { constant: images.lane(lane), linear: &images.expanded(lane) };
+            let expanded = timed(watch, Stage::Convolution, || images.expanded(lane));
+            let input = Input { constant: images.lane(lane), linear: &expanded };
             let run = Run { params: &self.params, keys, lane };
             lanes.push(run.network(network, &input, watch)?);
         }

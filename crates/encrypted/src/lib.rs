@@ -21,6 +21,39 @@
 //! Scheme and layers are this crate's; rings, transforms and rescaling are those of `fhe-math`. `docs/encrypted.md` says
 //! what the provider sees, what is not in constant time, and that nobody outside has reviewed it.
 //!
+//! ```
+//! use cleave_encrypted::{
+//!     Collector, EncryptedEnsemble, EncryptedScores, IntegerLayer, IntegerNetwork, ParamSet, Params, SecretKey, Shape,
+//!     ranges,
+//! };
+//! use cleave_secrets::Secret;
+//!
+//! // 2×2 pixels, one map, one hidden unit, two classes.
+//! let shape = Shape { height: 2, width: 2, kernel: 2, stride: 1, padding: 0, maps: 1, hidden: 1, classes: 2 };
+//! let layer = |weights: &[i32], biases: &[i128]| IntegerLayer { weights: weights.into(), biases: biases.into() };
+//! let layers = [layer(&[1, -2, 3, -4], &[5]), layer(&[2], &[-6]), layer(&[1, -1], &[0, 7])];
+//! let network = IntegerNetwork { shape, max_pixel: 15, layers, scale: 1.0 };
+//! let pixels = [1, 2, 3, 4, 15, 0, 15, 0]; // two images
+//! let seen = ranges(std::slice::from_ref(&network), &pixels)?;
+//! let params = Params::named(ParamSet::holding(seen.sum, 4)?)?;
+//!
+//! let secret = SecretKey::new(&params, &Secret::generate()?);
+//! let keys = secret.evaluation_keys()?;
+//! let asked = secret.encrypt(&pixels.map(i64::from), shape.pixels())?;
+//!
+//! // On the provider's side.
+//! let ensemble = EncryptedEnsemble::new(&params, std::slice::from_ref(&network))?;
+//! let mut collector = Collector::new(&keys, shape.pixels())?;
+//! for chunk in asked.chunks(&secret, 1 << 20)? {
+//!     collector.accept(&keys, &chunk)?;
+//! }
+//! let answer = ensemble.evaluate(&keys, &collector.finish()?)?.to_bytes(&keys)?;
+//!
+//! let scores = secret.decrypt(&EncryptedScores::from_bytes(&answer, &secret, &asked)?)?;
+//! assert_eq!(scores.image(1), network.evaluate(&[15, 0, 15, 0])?.output);
+//! # Ok::<(), cleave_encrypted::Error>(())
+//! ```
+//!
 //! Deliberately absent: training, sockets, tensors, and any promise.
 
 mod cipher;

@@ -35,10 +35,10 @@ const HASH_LABEL: &[u8] = b"cleave encrypted parameters v1";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ParamSet {
-    /// One plaintext prime of 45 bits: outputs up to ±2⁴⁴.
+    /// One plaintext prime of 45 bits: outputs up to a little less than ±2⁴⁴.
     #[serde(rename = "bfv-8192-45")]
     Bfv8192x45,
-    /// Two plaintext primes of 40 bits: outputs up to ±2⁷⁸, at twice the cost.
+    /// Two plaintext primes of 40 bits: outputs up to a little less than ±2⁷⁹, at twice the cost.
     #[serde(rename = "bfv-8192-40x2")]
     Bfv8192x40x2,
 }

@@ -13,7 +13,7 @@ use std::{
 use serde_json::Value;
 
 /// The rooms. A member that is not listed here fails [`every_member_has_a_rule`].
-const ROOMS: [&str; 11] = [
+const ROOMS: [&str; 12] = [
     "cleave-nets",
     "cleave-data",
     "cleave-retrain",
@@ -22,6 +22,7 @@ const ROOMS: [&str; 11] = [
     "cleave-confusion",
     "cleave-leakage",
     "cleave-audit",
+    "cleave-encrypted",
     "cleave-secrets",
     "cleave-wire",
     "cleave-transport",
@@ -51,6 +52,11 @@ fn leakage_knows_no_tensors_images_or_runtime() {
 fn secrets_know_no_other_room_tensors_runtime_or_socket() {
     let refused = |name: &str| is_burn(name) || name.starts_with("cleave") || ["tokio", "quinn"].contains(&name);
     GRAPH.refuse("cleave-secrets", refused);
+}
+
+#[test]
+fn encrypted_knows_no_tensors_runtime_or_socket() {
+    GRAPH.refuse("cleave-encrypted", |name| is_burn(name) || ["tokio", "quinn"].contains(&name));
 }
 
 #[test]

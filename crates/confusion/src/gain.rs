@@ -64,7 +64,8 @@ pub struct SearchStep {
 }
 
 /// Looks for the plan within a memory budget that makes Eq. 1 large on given images: one step after another goes to the
-/// group where it adds most to the distance for the memory it takes, until nothing fits any more.
+/// group where it adds most to the objective for the memory it takes, until nothing fits any more. The best of all plans on
+/// that way is the answer; it has no neurons where none makes the objective positive.
 ///
 /// It is greedy, and measures with one draw of positions and weights, from `secret`; no better plan is ruled out.
 /// `observer` sees each step, and stops the search by returning `false`.
@@ -93,27 +94,28 @@ pub fn search(
         let distance = if memory > budget { 0.0 } else { distance(&plain, &scores(&widened, images)?, network) };
         Ok(Gain { distance, memory, balance })
     };
-    let mut best =
+    let nothing =
         SearchStep { plan: Plan(vec![0; groups.list().len()]), gain: Gain { distance: 0.0, memory: 0.0, balance } };
+    let (mut at, mut best) = (nothing.clone(), nothing);
     loop {
         let mut next: Option<SearchStep> = None;
         for group in 0..groups.list().len() {
-            let mut plan = best.plan.clone();
+            let mut plan = at.plan.clone();
             plan.0[group] += groups.list()[group].units.div_ceil(STEPS);
             let step = SearchStep { gain: measure(&plan)?, plan };
             let rate = |step: &SearchStep| {
-                (step.gain.value() - best.gain.value()) / (step.gain.memory - best.gain.memory).max(f64::MIN_POSITIVE)
+                (step.gain.value() - at.gain.value()) / (step.gain.memory - at.gain.memory).max(f64::MIN_POSITIVE)
             };
-            let fits = step.gain.memory <= budget && step.gain.value() > best.gain.value();
-            if fits && next.as_ref().is_none_or(|next| rate(&step) > rate(next)) {
+            if step.gain.memory <= budget && next.as_ref().is_none_or(|next| rate(&step) > rate(next)) {
                 next = Some(step);
             }
         }
-        match next {
-            Some(step) => best = step,
-            None => return Ok(best.plan),
+        let Some(step) = next else { return Ok(best.plan) };
+        at = step; // also where it is a loss: another draw of the neurons may make up for it further on
+        if at.gain.value() > best.gain.value() {
+            best = at.clone();
         }
-        if !observer(&best) {
+        if !observer(&at) {
             return Ok(best.plan);
         }
     }

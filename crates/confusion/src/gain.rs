@@ -1,6 +1,6 @@
 //! How much a key changes for how much memory (Eq. 1).
 
-use crate::{ConfusionKey, Error, Groups, Plan, Strategy, confuse};
+use crate::{ConfusionKey, Error, Groups, PerLayer, Plan, Strategy, confuse};
 use cleave_nets::Network;
 use cleave_secrets::Secret;
 use serde::{Deserialize, Serialize};
@@ -63,7 +63,8 @@ pub struct SearchStep {
     pub gain: Gain,
 }
 
-/// Looks for the plan within a memory budget that makes Eq. 1 large on given images: one step after another goes to the
+/// Looks for the plan within a memory budget that makes Eq. 1 large on given images: it begins with the best of some
+/// plans that treat all groups alike, and then one step after another goes to the
 /// group where it adds most to the objective for the memory it takes, until nothing fits any more. The best of all plans on
 /// that way is the answer; it has no neurons where none makes the objective positive.
 ///
@@ -96,7 +97,14 @@ pub fn search(
     };
     let nothing =
         SearchStep { plan: Plan(vec![0; groups.list().len()]), gain: Gain { distance: 0.0, memory: 0.0, balance } };
-    let (mut at, mut best) = (nothing.clone(), nothing);
+    let mut best = nothing;
+    for plan in even_plans(&groups, budget) {
+        let step = SearchStep { gain: measure(&plan)?, plan };
+        if step.gain.memory <= budget && step.gain.value() > best.gain.value() {
+            best = step;
+        }
+    }
+    let mut at = best.clone();
     loop {
         let mut next: Option<SearchStep> = None;
         for group in 0..groups.list().len() {
@@ -120,6 +128,18 @@ pub fn search(
         }
     }
 }
+
+/// Plans that treat all groups alike, of some proportions around the budget.
+fn even_plans(groups: &Groups, budget: f64) -> impl Iterator<Item = Plan> {
+    let proportions = (1..=EVEN).map(move |part| budget * f64::from(part) / f64::from(EVEN));
+    proportions.flat_map(move |proportion| {
+        let plan = move |per_layer| Plan::uniform(groups, proportion, per_layer).ok();
+        [PerLayer::Absolute, PerLayer::Relative].into_iter().filter_map(plan)
+    })
+}
+
+/// Proportions of even plans; memory grows by more than the proportion, so that the largest seldom fits.
+const EVEN: u32 = 12;
 
 /// A step adds this part of a group's units.
 const STEPS: usize = 64;

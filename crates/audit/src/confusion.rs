@@ -346,10 +346,6 @@ fn alternating(loader: &Loader, seed: u64) -> Vec<usize> {
 
 /// What is known without an attack.
 fn frame(target: &ConfusionTarget, plain: &Network, field: &Field<'_>) -> Result<ConfusionAudit, Error> {
-    let parameters = |network: &Network| -> Result<usize, Error> {
-        let shapes = Network::tensor_shapes(network.architecture())?;
-        Ok(shapes.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum())
-    };
     let group = |(group, &confusion): (&cleave_confusion::Group, &usize)| GroupFindings {
         writers: group.writers.clone(),
         units: group.units,
@@ -365,8 +361,8 @@ fn frame(target: &ConfusionTarget, plain: &Network, field: &Field<'_>) -> Result
         input: target.widened.input().dims(),
         groups: field.groups.list().iter().zip(&field.hidden).map(group).collect(),
         bits: target.key.bits(),
-        plain_parameters: parameters(plain)?,
-        widened_parameters: parameters(&target.widened)?,
+        plain_parameters: plain.values()?,
+        widened_parameters: target.widened.values()?,
         gain: gain(plain, &target.widened, &to_host(images.prepared)?, 1.0)?,
         with_key: field.accuracy_of(plain)?,
         without_key: field.accuracy_of(field.widened)?,

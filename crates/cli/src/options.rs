@@ -42,9 +42,24 @@ impl DataOptions {
 
 /// Opens the images of a split, where the data has splits.
 pub fn open_dataset(options: &DataOptions, split: Option<&str>) -> Result<Dataset, Failure> {
-    if options.data.as_os_str() == BUILTIN {
-        return builtin(options, split);
+    match options.data.as_os_str() == BUILTIN {
+        true => builtin(options, split),
+        false => chosen(options, open_all(options)?, split),
     }
+}
+
+/// Opens the images to measure on: those of a split that is named, else `val`, else `test`.
+pub fn open_held_out(options: &DataOptions, split: Option<&str>) -> Result<Dataset, Failure> {
+    if options.data.as_os_str() == BUILTIN {
+        return builtin(options, split.or(Some("val")));
+    }
+    let all = open_all(options)?;
+    let split = split.or_else(|| validation_split(options, &all)).unwrap_or("val");
+    chosen(options, all, Some(split))
+}
+
+/// Opens all images of a folder or tar.
+fn open_all(options: &DataOptions) -> Result<Dataset, Failure> {
     let open = OpenOptions {
         layout: Layout::Auto,
         strict: options.strict,
@@ -55,6 +70,11 @@ pub fn open_dataset(options: &DataOptions, split: Option<&str>) -> Result<Datase
     if all.skipped().total() > 0 {
         eprintln!("{}: {}", options.data.display(), all.skipped());
     }
+    Ok(all)
+}
+
+/// The images of a split, no more of them than asked for.
+fn chosen(options: &DataOptions, all: Dataset, split: Option<&str>) -> Result<Dataset, Failure> {
     let chosen = match split {
         Some(split) if !all.splits().is_empty() => all.in_split(split)?,
         Some("train") | None => all,

@@ -10,7 +10,8 @@ use cleave_secrets::Secret;
 type Moves = Vec<Vec<Option<usize>>>;
 
 /// The network with confusion neurons at the positions of `key`. `weights` decides what their weights are and is not
-/// needed any more afterwards; give a fresh one each time.
+/// needed any more afterwards. Give a fresh one each time, also at the positions of an old key for a network that was
+/// trained on: weights that did not move would tell (Section 2.2 of the paper).
 ///
 /// Whatever comes out of the network's own channels no longer is what it was, since confusion neurons feed into them.
 /// [`strip`] brings it back.
@@ -21,7 +22,7 @@ pub fn confuse(network: &Network, key: &ConfusionKey, strategy: Strategy, weight
     let groups = Groups::of(network.architecture())?;
     let moves: Moves = key.masks_in_the_clear().iter().map(|mask| origins(mask)).collect();
     let own: Vec<_> = moves.iter().map(|moves| moves.iter().flatten().count()).collect();
-    groups.expect("the key", &own)?;
+    groups.check_units("the key", &own)?;
     let mut weights = Weights::new(weights, strategy, &moves);
     reshape(network, &groups, &moves, &mut |name, wire, old, wide| weights.fill(name, wire, old, wide))
 }
@@ -40,18 +41,9 @@ pub fn strip(widened: &Network, key: &ConfusionKey) -> Result<Network, Error> {
 /// [`Error::OtherNetwork`] when the marks do not fit the network's groups; [`Error::Network`] when they leave nothing of one.
 pub fn without(network: &Network, marked: &[Vec<bool>]) -> Result<Network, Error> {
     let groups = Groups::of(network.architecture())?;
-    groups.expect("the key", &marked.iter().map(Vec::len).collect::<Vec<_>>())?;
+    groups.check_units("the key", &marked.iter().map(Vec::len).collect::<Vec<_>>())?;
     let kept = |mask: &Vec<bool>| (0..mask.len()).filter(|&unit| !mask[unit]).map(Some).collect();
     reshape(network, &groups, &marked.iter().map(kept).collect(), &mut |_, _, _, _| ())
-}
-
-/// Confuses a network again that was stripped and trained on, at the same positions and with weights drawn anew, as the
-/// paper asks: the old ones would tell by not having moved (Section 2.2).
-///
-/// # Errors
-/// As [`confuse`]; [`Error::Secrets`] where the operating system has no random numbers.
-pub fn reposition(network: &Network, key: &ConfusionKey, strategy: Strategy) -> Result<Network, Error> {
-    confuse(network, key, strategy, &Secret::generate()?)
 }
 
 /// For each unit of the widened network the unit that it was.

@@ -34,12 +34,6 @@ pub enum Error {
         /// The names that there are.
         names: Vec<String>,
     },
-    /// Layers of which none gets a confusion neuron.
-    #[error("the proportion adds no channel to {}; take a larger one", layers.join(", "))]
-    Empty {
-        /// Their names.
-        layers: Vec<String>,
-    },
     /// A plan or key for a network with other channels.
     #[error(
         "{what} is laid out for {expected}, and the network has {got}; take the one that was made for this network"

@@ -63,10 +63,10 @@ pub struct SearchStep {
     pub gain: Gain,
 }
 
-/// Looks for the plan within a memory budget that makes Eq. 1 large on given images: it begins with the best of some
-/// plans that treat all groups alike, and then one step after another goes to the
-/// group where it adds most to the objective for the memory it takes, until nothing fits any more. The best of all plans on
-/// that way is the answer; it has no neurons where none makes the objective positive.
+/// Looks for the plan within a memory budget that makes Eq. 1 large on given images. It begins with the best of some
+/// plans that treat all groups alike; then one step after another goes to the group where it adds most to the objective
+/// for the memory it takes, until nothing fits any more. The best of all plans on that way is the answer; it has no
+/// neurons where none makes the objective positive.
 ///
 /// It is greedy, and measures with one draw of positions and weights, from `secret`; no better plan is ruled out.
 /// `observer` sees each step, and stops the search by returning `false`.
@@ -95,9 +95,8 @@ pub fn search(
         let distance = if memory > budget { 0.0 } else { distance(&plain, &scores(&widened, images)?, network) };
         Ok(Gain { distance, memory, balance })
     };
-    let nothing =
+    let mut best =
         SearchStep { plan: Plan(vec![0; groups.list().len()]), gain: Gain { distance: 0.0, memory: 0.0, balance } };
-    let mut best = nothing;
     for plan in even_plans(&groups, budget) {
         let step = SearchStep { gain: measure(&plan)?, plan };
         if step.gain.memory <= budget && step.gain.value() > best.gain.value() {

@@ -78,7 +78,7 @@ impl Groups {
     }
 
     /// Fails unless the groups have these units.
-    pub(crate) fn expect(&self, what: &'static str, units: &[usize]) -> Result<(), Error> {
+    pub(crate) fn check_units(&self, what: &'static str, units: &[usize]) -> Result<(), Error> {
         let got: Vec<_> = self.groups.iter().map(|group| group.units).collect();
         if got == units {
             return Ok(());

@@ -26,7 +26,7 @@ mod plan;
 mod strategy;
 mod units;
 
-pub use confuse::{confuse, reposition, strip, without};
+pub use confuse::{confuse, strip, without};
 pub use error::Error;
 pub use gain::{Gain, SearchStep, gain, search};
 pub use groups::{Group, Groups};

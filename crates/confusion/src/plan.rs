@@ -60,7 +60,7 @@ impl Plan {
     /// (Section 3.1.1: all confusion neurons in one place).
     ///
     /// # Errors
-    /// [`Error::NoSuchLayer`] for a name that writes no group; [`Error::Empty`] when nothing is left.
+    /// [`Error::NoSuchLayer`] for a name that writes no group; [`Error::NoNeurons`] when nothing is left.
     pub fn only(mut self, groups: &Groups, layers: &[String]) -> Result<Self, Error> {
         self.check(groups)?;
         let writes = |group: &Group, layer: &String| group.writers.contains(layer);
@@ -74,7 +74,7 @@ impl Plan {
             }
         }
         match self.0.iter().sum() {
-            0_usize => Err(Error::Empty { layers: layers.to_vec() }),
+            0_usize => Err(Error::NoNeurons),
             _ => Ok(self),
         }
     }

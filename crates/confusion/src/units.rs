@@ -70,7 +70,7 @@ impl Groups {
     /// # Errors
     /// [`Error::OtherNetwork`] for tensors of a network with other channels, or another number of factors.
     pub fn gate(&self, tensors: &mut Tensors, factors: &[Vec<f32>]) -> Result<(), Error> {
-        self.expect("the choice of factors", &factors.iter().map(Vec::len).collect::<Vec<_>>())?;
+        self.check_units("the choice of factors", &factors.iter().map(Vec::len).collect::<Vec<_>>())?;
         for (name, tensor) in tensors {
             let Some((wire, layout)) = self.axis(name, Side::Outgoing) else { continue };
             let owners = self.owners(layout);

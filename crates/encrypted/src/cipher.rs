@@ -85,7 +85,7 @@ impl SecretKey {
     ///
     /// [`Error::NoiseBudget`] if less than one bit is left, [`Error::OtherKey`], [`Error::OtherParams`].
     pub fn decrypt(&self, scores: &EncryptedScores) -> Result<Scores> {
-        self.params().expect(scores.params.hash(), "encrypted scores")?;
+        self.params().check_same(scores.params.hash(), "encrypted scores")?;
         same_key("encrypted scores", self.id(), scores.key)?;
         let opened = |(lane, parts): (usize, &Vec<[Vec<u64>; 2]>)| {
             parts.par_iter().map(|parts| self.open(SQUARES, lane, parts)).collect::<Result<Vec<_>>>()
@@ -336,10 +336,10 @@ impl Collector {
     /// [`Error::Bytes`], [`Error::OtherParams`], [`Error::OtherKey`], [`Error::OtherBatch`],
     /// [`Error::ChunkOrder`].
     pub fn accept(&mut self, keys: &EvaluationKeys, bytes: &[u8]) -> Result<()> {
-        self.params.expect(keys.params().hash(), "evaluation keys")?;
+        self.params.check_same(keys.params().hash(), "evaluation keys")?;
         same_key("evaluation keys", self.key, keys.id())?;
         let (name, body) = envelope::unwrap(Kind::Images, &self.params, bytes, &keys.seal())?;
-        name.expect(Kind::Images, self.key)?;
+        name.check(Kind::Images, self.key)?;
         let mut reader = Reader::new(Kind::Images, body);
         let batch = BatchId(reader.array()?);
         let images = reader.number("images", 1..=self.params.degree())?;
@@ -426,7 +426,7 @@ impl EncryptedScores {
     ///
     /// [`Error::OtherParams`], [`Error::OtherKey`], [`Error::OtherBatch`], [`Error::Count`].
     pub fn add(&mut self, other: &Self) -> Result<()> {
-        self.params.expect(other.params.hash(), "encrypted scores")?;
+        self.params.check_same(other.params.hash(), "encrypted scores")?;
         same_key("encrypted scores", self.key, other.key)?;
         if (self.batch, self.images) != (other.batch, other.images) {
             return Err(Error::OtherBatch);
@@ -452,7 +452,7 @@ impl EncryptedScores {
     ///
     /// [`Error::OtherParams`], [`Error::OtherKey`].
     pub fn to_bytes(&self, keys: &EvaluationKeys) -> Result<Vec<u8>> {
-        self.params.expect(keys.params().hash(), "evaluation keys")?;
+        self.params.check_same(keys.params().hash(), "evaluation keys")?;
         same_key("evaluation keys", self.key, keys.id())?;
         let mut body = Vec::with_capacity(Self::bytes_len(&self.params, self.classes()));
         body.extend(self.batch.0);
@@ -480,7 +480,7 @@ impl EncryptedScores {
     pub fn from_bytes(bytes: &[u8], secret: &SecretKey, asked: &EncryptedImages) -> Result<Self> {
         let params = secret.params();
         let (name, body) = envelope::unwrap(Kind::Scores, params, bytes, &secret.seal())?;
-        name.expect(Kind::Scores, secret.id())?;
+        name.check(Kind::Scores, secret.id())?;
         let mut reader = Reader::new(Kind::Scores, body);
         let batch = BatchId(reader.array()?);
         let images = reader.number("images", 1..=params.degree())?;

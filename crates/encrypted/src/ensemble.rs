@@ -157,8 +157,8 @@ impl EncryptedEnsemble {
         images: &EncryptedImages,
         mut watch: impl FnMut(Stage, Duration),
     ) -> Result<EncryptedScores> {
-        self.params.expect(keys.params().hash(), "evaluation keys")?;
-        self.params.expect(images.params().hash(), "encrypted images")?;
+        self.params.check_same(keys.params().hash(), "evaluation keys")?;
+        self.params.check_same(images.params().hash(), "encrypted images")?;
         same_key("encrypted images", keys.id(), images.key())?;
         if images.items() != self.shape.pixels() {
             let expected = self.shape.pixels().to_string();

@@ -97,7 +97,7 @@ pub(crate) fn unwrap<'a>(kind: Kind, params: &Params, bytes: &'a [u8], seal: &Se
         [got, 0] => return fail(Fault::Kind { expected: kind as u8, got }),
         [_, got] => return fail(Fault::Field { field: "reserved", got: got.into() }),
     }
-    params.expect(ParamsHash(reader.array()?), kind.what())?;
+    params.check_same(ParamsHash(reader.array()?), kind.what())?;
     let name = Name(reader.array()?);
     let length = u64::from_le_bytes(reader.array()?);
     let expected = usize::try_from(length).unwrap_or(usize::MAX).saturating_add(HEAD + TAG);
@@ -117,7 +117,7 @@ pub(crate) struct Name([u8; 16]);
 
 impl Name {
     /// Refuses another key than `expected`.
-    pub(crate) fn expect(self, kind: Kind, expected: KeyId) -> Result<()> {
+    pub(crate) fn check(self, kind: Kind, expected: KeyId) -> Result<()> {
         match self.0 == *expected.as_bytes() {
             true => Ok(()),
             false => Err(Error::OtherKey { what: kind.what(), expected, got: self.id()? }),

@@ -248,7 +248,7 @@ impl Params {
     }
 
     /// Refuses `other` where it is not the same.
-    pub(crate) fn expect(&self, other: ParamsHash, what: &'static str) -> Result<()> {
+    pub(crate) fn check_same(&self, other: ParamsHash, what: &'static str) -> Result<()> {
         match self.hash() == other {
             true => Ok(()),
             false => Err(Error::OtherParams { what, expected: self.hash(), got: other }),

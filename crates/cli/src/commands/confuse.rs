@@ -1,7 +1,7 @@
 //! `cleave confuse` and `cleave strip`: confusion neurons into a network, and out of it.
 
 use crate::model::{self, ConfusionOptions};
-use crate::options::{DataOptions, DeviceOption, distinct, open_dataset};
+use crate::options::{DataOptions, DeviceOption, distinct, open_held_out};
 use crate::secret::PassphraseOption;
 use crate::training::EVALUATION_BATCH;
 use crate::{Failure, Output};
@@ -28,9 +28,9 @@ pub struct Confuse {
     /// Images to measure Eq. 1 and the accuracy on, or "builtin"
     #[arg(long)]
     data: Option<PathBuf>,
-    /// Split of them
-    #[arg(long, default_value = "val")]
-    split: String,
+    /// Split of them; without this val, or test where there is no val
+    #[arg(long)]
+    split: Option<String>,
     /// Images that Eq. 1 is measured on, at the most
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4096))]
     images: u32,
@@ -189,7 +189,7 @@ impl Confuse {
         }
         let classes = Some(model.card.classes.clone());
         let options = DataOptions { data: data.to_owned(), classes, limit: None, strict: false };
-        let dataset = open_dataset(&options, Some(&self.split))?;
+        let dataset = open_held_out(&options, self.split.as_deref())?;
         let loader = Loader::new(dataset, model.card.preparation.clone(), LoadOptions::evaluation(EVALUATION_BATCH))?;
         let (mut images, values) = (Vec::new(), model.network.input().values());
         for batch in loader.epoch(0)? {

@@ -1,7 +1,7 @@
 //! `cleave eval`: accuracy after unmasking.
 
 use crate::model::KeyedModel;
-use crate::options::{DataOptions, DeviceOption, GlyphOptions, open_dataset, report_faults};
+use crate::options::{DataOptions, DeviceOption, GlyphOptions, open_held_out, report_faults};
 use crate::training::EVALUATION_BATCH;
 use crate::{Failure, Output};
 use clap::Args;
@@ -20,9 +20,9 @@ pub struct Eval {
     keyed: KeyedModel,
     #[command(flatten)]
     data: DataOptions,
-    /// Split to take
-    #[arg(long, default_value = "val")]
-    split: String,
+    /// Split to take; without this val, or test where there is no val
+    #[arg(long)]
+    split: Option<String>,
     #[command(flatten)]
     glyphs: GlyphOptions,
     /// Passes over the images, each with fresh signals
@@ -69,7 +69,7 @@ impl Eval {
             eprintln!("note: this network has confusion neurons, and runs without its key {key}");
         }
         let data = self.data.with_classes_of(&model.card.classes)?;
-        let dataset = open_dataset(&data, Some(&self.split))?;
+        let dataset = open_held_out(&data, self.split.as_deref())?;
         let images = dataset.len();
         let loader = Loader::new(dataset, model.card.preparation.clone(), LoadOptions::evaluation(EVALUATION_BATCH))?;
         let source = self.source(&model)?;

@@ -1,4 +1,4 @@
-use crate::Kind;
+use crate::{Element, Kind};
 
 /// Why bytes are not a frame, a header or a tensor. Every variant carries the numbers that matter.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -113,6 +113,12 @@ pub enum WireError {
         item_len: usize,
         /// Items.
         batch: usize,
+    },
+    /// A tensor was asked for where messages travel.
+    #[error("a payload of {element} holds no numbers; send a message, or settle another element type")]
+    NotNumbers {
+        /// The element type.
+        element: Element,
     },
     /// The tensor has the wrong number of values or bytes.
     #[error("tensor has {got} {unit}, expected {expected} for {batch} items; check shape and batch")]

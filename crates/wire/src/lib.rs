@@ -10,7 +10,7 @@
 //!  ┌──────────────────── preamble, 28 bytes ────────────────────┐
 //!  │ magic version kind 0 header_len payload_len payload_crc head_crc │ header │ payload │
 //!  │   4      2     1   1     4          8            4         4     │        │         │
-//!  └──────────────────────────────┬─────────────────────────────┘   bincode   raw tensor
+//!  └──────────────────────────────┬─────────────────────────────┘   bincode   raw tensor or bytes
 //!                                 └─ Preamble::parse: every length is compared with
 //!                                    Limits here, before anything is allocated
 //! ```

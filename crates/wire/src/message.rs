@@ -51,22 +51,22 @@ pub struct ServerHello {
     pub model: String,
     /// Hash that both halves of the pair share.
     pub pair_hash: [u8; 32],
-    /// Element type settled for requests. Replies are always f32.
+    /// Element type settled for requests. Replies are f32, or bytes where requests are.
     pub element: Element,
-    /// Shape of one smashed item, such as `[64, 27, 27]`.
+    /// Shape of one smashed item, such as `[64, 27, 27]`; for bytes `[n]`, the longest request.
     pub item_shape: Vec<u32>,
-    /// Shape of one answer, such as `[2]`.
+    /// Shape of one answer, such as `[2]`; for bytes `[n]`, the longest answer.
     pub output_shape: Vec<u32>,
-    /// Most items in one request; 1 to [`MAX_BATCH`].
+    /// Most items in one request; 1 to [`MAX_BATCH`], and 1 for bytes.
     pub max_batch: u16,
-    /// Payload bytes of one item in the settled element type, exactly.
+    /// Payload bytes of one item in the settled element type, exactly; for bytes at most.
     pub item_bytes: u64,
     /// Text that each client must show, such as the reason given for releasing a pair that fails
     /// its leakage check; at most [`MAX_NOTICE`] bytes.
     pub notice: Option<String>,
 }
 
-/// Header of a request. Its payload is the smashed data, laid out by [`Layout`].
+/// Header of a request. Its payload is the smashed data, laid out by [`Layout`], or a message.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct RequestHead {
     /// Drawn at random by the client; the reply repeats it.
@@ -77,7 +77,7 @@ pub struct RequestHead {
     pub element: Element,
 }
 
-/// Header of a reply. Its payload is the logits as f32 if the status is `Ok`, and empty otherwise.
+/// Header of a reply. If the status is `Ok`, its payload is the logits as f32, or a message; otherwise it is empty.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct ReplyHead {
     /// Id of the request; 0 where none could be read.
@@ -154,6 +154,9 @@ impl Head {
         match self {
             Self::ClientHello(hello) => hello.check(),
             Self::ServerHello(hello) => hello.check(),
+            Self::Request(request) if request.element == Element::Bytes => {
+                check_message("request.batch", request.batch)
+            }
             Self::Request(request) => check_batch("request.batch", request.batch),
             Self::Reply(reply) => reply.check(),
         }
@@ -196,8 +199,14 @@ impl ServerHello {
         check_name("server_hello.model", &self.model)?;
         check_batch("server_hello.max_batch", self.max_batch)?;
         self.output_len()?;
-        let one = Layout::new(self.item_len()?, 1, self.element)?;
-        if one.byte_len() as u64 != self.item_bytes {
+        let item_len = self.item_len()?;
+        if self.element == Element::Bytes {
+            check_message("server_hello.max_batch", self.max_batch)?;
+            self.one_dimension()?;
+        } else {
+            Layout::new(item_len, 1, self.element)?;
+        }
+        if self.element.item_bytes(item_len).is_none_or(|bytes| bytes as u64 != self.item_bytes) {
             return Err(WireError::Field {
                 field: "server_hello.item_bytes",
                 got: self.item_bytes,
@@ -205,6 +214,18 @@ impl ServerHello {
             });
         }
         check_text("server_hello.notice", self.notice.as_deref(), MAX_NOTICE)
+    }
+}
+
+impl ServerHello {
+    fn one_dimension(&self) -> Result<(), WireError> {
+        let shapes = [("server_hello.item_shape", &self.item_shape), ("server_hello.output_shape", &self.output_shape)];
+        match shapes.into_iter().find(|(_, shape)| shape.len() != 1) {
+            None => Ok(()),
+            Some((field, shape)) => {
+                Err(WireError::Field { field, got: shape.len() as u64, expected: "1 dimension for bytes" })
+            }
+        }
     }
 }
 
@@ -249,6 +270,14 @@ fn check_batch(field: &'static str, batch: u16) -> Result<(), WireError> {
         return Ok(());
     }
     Err(WireError::Field { field, got: batch.into(), expected: "1 to 64" })
+}
+
+/// Bytes travel as one message.
+fn check_message(field: &'static str, batch: u16) -> Result<(), WireError> {
+    match batch {
+        1 => Ok(()),
+        got => Err(WireError::Field { field, got: got.into(), expected: "1 for bytes" }),
+    }
 }
 
 fn check_name(field: &'static str, name: &str) -> Result<(), WireError> {

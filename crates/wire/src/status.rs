@@ -2,7 +2,7 @@
 ///
 /// | code | name | meaning | may the client try again? |
 /// |---|---|---|---|
-/// | 0 | `Ok` | the payload holds the logits | |
+/// | 0 | `Ok` | the payload holds the logits or a message | |
 /// | 1 | `Busy` | all places are taken | yes, after `retry_after_ms` |
 /// | 2 | `BadRequest` | the frame or the tensor breaks a rule | no, the same bytes will fail again |
 /// | 3 | `UnknownModel` | no service of this name | no |

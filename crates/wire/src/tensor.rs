@@ -9,7 +9,7 @@ const AFFINE_BYTES: usize = 8;
 /// Values converted to half precision at a time; small enough to stay in the first-level cache.
 const BLOCK: usize = 512;
 
-/// How the numbers of a request travel.
+/// What the payload of a request is made of.
 ///
 /// | code | name | bytes of an item of n numbers | error of a value |
 /// |---|---|---|---|
@@ -17,8 +17,11 @@ const BLOCK: usize = 512;
 /// | 1 | `F16` | 2n | at most 2⁻¹¹ of it, or 2⁻²⁵ near zero |
 /// | 2 | `U8` | 8 + n | at most half a step, the item's range / 510 |
 ///
+/// | 128 | `Bytes` | at most n, with n of the hello | none |
+///
 /// An 8-bit item starts with its scale and offset (f32 each); code `q` means `offset + scale * q`.
-/// Codes from 128 on are kept for payloads that are not numbers, such as ciphertexts.
+/// Codes from 128 on are payloads that are not numbers: no [`Layout`] has them, and a request or reply
+/// with them holds one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
@@ -27,11 +30,14 @@ pub enum Element {
     F32 = 0,
     F16 = 1,
     U8 = 2,
+    Bytes = 128,
 }
 
 impl Element {
     /// Every element type, in the order of the codes.
-    pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::U8];
+    pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::U8, Self::Bytes];
+    /// Those that are numbers, which a [`Layout`] can have.
+    pub const NUMBERS: [Self; 3] = [Self::F32, Self::F16, Self::U8];
 
     /// The number that travels.
     pub fn code(self) -> u8 {
@@ -40,14 +46,16 @@ impl Element {
 
     /// The element of a code; `None` for a code this version does not know.
     pub fn from_code(code: u8) -> Option<Self> {
-        Self::ALL.get(usize::from(code)).copied()
+        Self::ALL.into_iter().find(|element| element.code() == code)
     }
 
-    fn item_bytes(self, item_len: usize) -> Option<usize> {
+    /// Bytes of an item, or the most of a message.
+    pub(crate) fn item_bytes(self, item_len: usize) -> Option<usize> {
         match self {
             Self::F32 => item_len.checked_mul(4),
             Self::F16 => item_len.checked_mul(2),
             Self::U8 => item_len.checked_add(AFFINE_BYTES),
+            Self::Bytes => Some(item_len),
         }
     }
 }
@@ -58,6 +66,7 @@ impl std::fmt::Display for Element {
             Self::F32 => "f32",
             Self::F16 => "f16",
             Self::U8 => "u8",
+            Self::Bytes => "bytes",
         })
     }
 }
@@ -76,9 +85,12 @@ impl Layout {
     ///
     /// # Errors
     ///
-    /// [`WireError::Field`] if `batch` is not 1 to [`MAX_BATCH`] or `item_len` is 0,
+    /// [`WireError::NotNumbers`], [`WireError::Field`] if `batch` is not 1 to [`MAX_BATCH`] or `item_len` is 0,
     /// [`WireError::Unaddressable`] if the size in bytes overflows.
     pub fn new(item_len: usize, batch: usize, element: Element) -> Result<Self, WireError> {
+        if !Element::NUMBERS.contains(&element) {
+            return Err(WireError::NotNumbers { element });
+        }
         if !(1..=usize::from(MAX_BATCH)).contains(&batch) {
             let got = batch as u64;
             return Err(WireError::Field { field: "batch", got, expected: "1 to 64" });
@@ -119,6 +131,7 @@ impl Layout {
             Element::F32 => write_f32(values, &mut bytes),
             Element::F16 => write_f16(values, &mut bytes)?,
             Element::U8 => self.write_u8(values, &mut bytes)?,
+            Element::Bytes => return Err(WireError::NotNumbers { element: self.element }),
         }
         Ok(bytes)
     }
@@ -135,6 +148,7 @@ impl Layout {
             Element::F32 => read_f32(bytes, &mut values),
             Element::F16 => read_f16(bytes, &mut values),
             Element::U8 => self.read_u8(bytes, &mut values)?,
+            Element::Bytes => return Err(WireError::NotNumbers { element: self.element }),
         }
         check_finite(&values)?;
         Ok(values)

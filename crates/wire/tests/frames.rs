@@ -63,6 +63,49 @@ fn whole_frames_come_back_as_they_were() {
     }
 }
 
+fn message_hello() -> ServerHello {
+    let (item_shape, output_shape) = (vec![100], vec![1000]);
+    ServerHello { element: Element::Bytes, item_shape, output_shape, max_batch: 1, item_bytes: 100, ..server_hello() }
+}
+
+#[test]
+fn bytes_travel_as_one_message_of_any_length_up_to_the_limit() {
+    assert_eq!(Element::ALL.map(Element::code), [0, 1, 2, 128]);
+    for element in Element::ALL {
+        assert_eq!(Element::from_code(element.code()), Some(element));
+    }
+    assert_eq!([3, 127, 129, 255].map(Element::from_code), [None; 4]);
+    let hello = Head::ServerHello(message_hello());
+    assert_eq!(decode(&frame(&hello, &[]), &LIMITS), Ok((hello, &[][..])));
+    let request = |batch| Head::Request(RequestHead { id: 1, batch, element: Element::Bytes });
+    for length in [0, 1, 63, 64] {
+        let payload = vec![0xFF; length]; // as f32 it would be NaN
+        assert_eq!(decode(&frame(&request(1), &payload), &LIMITS), Ok((request(1), &payload[..])));
+    }
+    let mut damaged = frame(&request(1), &[1, 2, 3]);
+    *damaged.last_mut().unwrap() ^= 1;
+    assert!(matches!(decode(&damaged, &LIMITS), Err(WireError::Checksum { part: "payload", .. })));
+    assert!(matches!(decode(&frame(&request(1), &[0; 65]), &LIMITS), Err(WireError::OverLimit { limit: 64, .. })));
+    assert!(matches!(request(2).to_bytes(&[]), Err(WireError::Field { field: "request.batch", got: 2, .. })));
+    assert_eq!(Layout::new(4, 1, Element::Bytes), Err(WireError::NotNumbers { element: Element::Bytes }));
+}
+
+#[test]
+fn a_hello_for_bytes_has_one_message_and_one_dimension() {
+    let wrong = |change: fn(&mut ServerHello), expected: &str| {
+        let mut hello = message_hello();
+        change(&mut hello);
+        match Head::ServerHello(hello).to_bytes(&[]) {
+            Err(WireError::Field { field, .. }) => assert_eq!(field, expected),
+            other => panic!("{expected}: {other:?}"),
+        }
+    };
+    wrong(|hello| hello.max_batch = 2, "server_hello.max_batch");
+    wrong(|hello| hello.item_bytes = 101, "server_hello.item_bytes");
+    wrong(|hello| hello.item_shape = vec![10, 10], "server_hello.item_shape");
+    wrong(|hello| hello.output_shape = vec![10, 10], "server_hello.output_shape");
+}
+
 #[test]
 fn every_prefix_is_refused() {
     for (head, payload) in small_frames() {

@@ -44,6 +44,11 @@ fn transport_knows_no_tensors_or_matrices() {
 }
 
 #[test]
+fn transport_knows_no_encryption_scheme() {
+    GRAPH.refuse("cleave-transport", |name| name.starts_with("fhe") || name == "cleave-encrypted");
+}
+
+#[test]
 fn leakage_knows_no_tensors_images_or_runtime() {
     GRAPH.refuse("cleave-leakage", |name| is_burn(name) || ["image", "tokio"].contains(&name));
 }

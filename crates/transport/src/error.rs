@@ -187,10 +187,12 @@ pub enum TransportError {
         message: String,
     },
     /// The server has no free place.
-    #[error("the server is busy after {attempts} attempts; try again in {retry_after:?} or later")]
+    #[error("the server is busy after {attempts} attempts ({message}); try again in {retry_after:?} or later")]
     Busy {
         /// Attempts made.
         attempts: u32,
+        /// Its words.
+        message: String,
         /// The server's hint; zero if it gave none.
         retry_after: Duration,
     },
@@ -211,6 +213,14 @@ pub enum TransportError {
     ServerChanged {
         /// Name of the service.
         model: String,
+    },
+    /// A message is longer than the server takes.
+    #[error("a message of {got} bytes, the server takes {limit}; send less at a time")]
+    MessageTooLong {
+        /// Its bytes.
+        got: usize,
+        /// Bytes that the hello allows.
+        limit: usize,
     },
     /// The reply does not belong to the request.
     #[error("reply has {field} {got}, the request has {expected}; the server is at fault")]

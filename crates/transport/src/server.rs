@@ -1,9 +1,11 @@
 //! The server: connections, hellos, admission, answers, draining.
 
 use crate::config::{CloseCode, endpoint};
+use crate::session::Conversation;
 use crate::stream::{read_head, read_payload, within, write_frame};
 use crate::{
-    Observer, Request, RequestRecord, ServerConfig, ServerTls, Service, ServiceError, ServiceInfo, TransportError,
+    Hosting, Observer, Peer, Request, RequestRecord, ServerConfig, ServerTls, Service, ServiceError, ServiceInfo,
+    TransportError,
 };
 use bytes::Bytes;
 use cleave_wire::{
@@ -11,6 +13,7 @@ use cleave_wire::{
     settle_version, shape_len,
 };
 use quinn::{Connection, Incoming, RecvStream, SendStream};
+use rustls::pki_types::CertificateDer;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -81,13 +84,13 @@ impl Counters {
 /// A service with what it said of itself when the server was bound.
 struct Hosted {
     name: Arc<str>,
-    service: Arc<dyn Service>,
+    service: Hosting,
     info: ServiceInfo,
     item_len: usize,
     output_len: usize,
 }
 
-struct Shared {
+pub(crate) struct Shared {
     services: BTreeMap<String, Arc<Hosted>>,
     config: ServerConfig,
     observer: Arc<dyn Observer>,
@@ -112,7 +115,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the socket. Each service is asked once what it takes.
+    /// Opens the socket. Each service is asked once what it takes; both kinds may stand side by side, as [`Hosting`].
     ///
     /// # Errors
     /// [`TransportError::Socket`], [`TransportError::Config`], [`TransportError::DuplicateService`],
@@ -120,13 +123,13 @@ impl Server {
     pub fn bind(
         addr: SocketAddr,
         tls: ServerTls,
-        services: Vec<(String, Arc<dyn Service>)>,
+        services: Vec<(String, impl Into<Hosting>)>,
         config: ServerConfig,
     ) -> Result<Self, TransportError> {
         config.check()?;
         let mut hosted = BTreeMap::new();
         for (name, service) in services {
-            let entry = Arc::new(host(&name, service)?);
+            let entry = Arc::new(host(&name, service.into())?);
             if hosted.insert(name.clone(), entry).is_some() {
                 return Err(TransportError::DuplicateService { name });
             }
@@ -195,10 +198,10 @@ impl Server {
 }
 
 /// Counts a request as under way until it is dropped.
-struct UnderWay(Arc<Shared>);
+pub(crate) struct UnderWay(Arc<Shared>);
 
 impl UnderWay {
-    fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
         shared.under_way.send_modify(|requests| *requests += 1);
         Self(shared)
     }
@@ -210,7 +213,7 @@ impl Drop for UnderWay {
     }
 }
 
-fn host(name: &str, service: Arc<dyn Service>) -> Result<Hosted, TransportError> {
+fn host(name: &str, service: Hosting) -> Result<Hosted, TransportError> {
     let info = service.info();
     let refused = |source| TransportError::ServiceInfo { name: name.to_owned(), source };
     let item_len = shape_len("item_shape", &info.item_shape).map_err(refused)?;
@@ -224,7 +227,10 @@ fn host(name: &str, service: Arc<dyn Service>) -> Result<Hosted, TransportError>
 
 impl Hosted {
     fn hello(&self, version: u16, element: Element) -> Result<ServerHello, cleave_wire::WireError> {
-        let item = Layout::new(self.item_len, 1, element)?;
+        let item_bytes = match element {
+            Element::Bytes => self.item_len,
+            element => Layout::new(self.item_len, 1, element)?.byte_len(),
+        };
         Ok(ServerHello {
             version,
             model: self.name.to_string(),
@@ -233,7 +239,7 @@ impl Hosted {
             item_shape: self.info.item_shape.clone(),
             output_shape: self.info.output_shape.clone(),
             max_batch: self.info.max_batch,
-            item_bytes: item.byte_len() as u64,
+            item_bytes: item_bytes as u64,
             notice: self.info.notice.clone(),
         })
     }
@@ -271,6 +277,8 @@ struct Session {
     hosted: Arc<Hosted>,
     element: Element,
     peer: SocketAddr,
+    /// What a service that talks messages knows of this connection.
+    conversation: Option<Arc<Conversation>>,
 }
 
 async fn serve_connection(shared: &Arc<Shared>, incoming: Incoming, peer: SocketAddr) -> Result<(), TransportError> {
@@ -310,13 +318,13 @@ async fn serve_connection(shared: &Arc<Shared>, incoming: Incoming, peer: Socket
     Ok(())
 }
 
-async fn greet(shared: &Shared, connection: &Connection, peer: SocketAddr) -> Result<Session, TransportError> {
+async fn greet(shared: &Arc<Shared>, connection: &Connection, peer: SocketAddr) -> Result<Session, TransportError> {
     const DURING: &str = "reading the hello";
     let lost = |source| TransportError::Lost { during: DURING, source };
     let (mut send, mut recv) = connection.accept_bi().await.map_err(lost)?;
     let head = match read_head(&mut recv, &Limits { max_payload: 0 }, DURING).await {
         Ok((_, head)) => head,
-        Err(error) => return Err(turn_away(&mut send, Status::BadRequest, error.to_string()).await),
+        Err(error) => return Err(turn_away(&mut send, status_of_hello(&error), error.to_string()).await),
     };
     let Head::ClientHello(hello) = head else {
         return Err(turn_away(
@@ -330,6 +338,10 @@ async fn greet(shared: &Shared, connection: &Connection, peer: SocketAddr) -> Re
         Ok(settled) => settled,
         Err((status, message)) => return Err(turn_away(&mut send, status, message).await),
     };
+    let conversation = match open(shared, &hosted, connection, peer).await {
+        Ok(conversation) => conversation,
+        Err(refusal) => return Err(turn_away_with(&mut send, refusal).await),
+    };
     let answer =
         hosted.hello(version, hello.element).map_err(|source| TransportError::Frame { during: DURING, source })?;
     let bytes =
@@ -337,7 +349,35 @@ async fn greet(shared: &Shared, connection: &Connection, peer: SocketAddr) -> Re
     write_frame(&mut send, bytes.into(), Bytes::new())
         .await
         .map_err(|_| TransportError::StreamAbandoned { during: DURING, code: 0 })?;
-    Ok(Session { hosted, element: hello.element, peer })
+    Ok(Session { hosted, element: hello.element, peer, conversation })
+}
+
+/// A hello whose element type was not there yet when this was built is told from a broken one.
+fn status_of_hello(error: &TransportError) -> Status {
+    use cleave_wire::{HeaderFault, WireError};
+    match error {
+        TransportError::Frame {
+            source: WireError::Header { fault: HeaderFault::UnknownCode { what: "element", .. }, .. },
+            ..
+        } => Status::UnsupportedElement,
+        _ => Status::BadRequest,
+    }
+}
+
+/// Begins the session of a service that has one.
+async fn open(
+    shared: &Arc<Shared>,
+    hosted: &Hosted,
+    connection: &Connection,
+    addr: SocketAddr,
+) -> Result<Option<Arc<Conversation>>, Refusal> {
+    let Hosting::Messages(service) = &hosted.service else { return Ok(None) };
+    let chain = connection.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
+    let certificate = chain.as_ref().and_then(|chain| chain.first()).map(|own| own.as_ref().into());
+    let (service, peer) = (Arc::clone(service), Peer { addr, certificate });
+    let opened = tokio::task::spawn_blocking(move || guarded(|| service.open(&peer))).await;
+    let session = opened.map_err(|_| internal("the session was not begun".to_owned()))??;
+    Ok(Some(Arc::new(Conversation::new(session, Arc::clone(shared)))))
 }
 
 fn settle(shared: &Shared, hello: &ClientHello) -> Result<(Arc<Hosted>, u16), (Status, String)> {
@@ -363,13 +403,17 @@ fn settle(shared: &Shared, hello: &ClientHello) -> Result<(Arc<Hosted>, u16), (S
 
 /// Answers a hello with a status, and gives the error for the server's own record.
 async fn turn_away(send: &mut SendStream, status: Status, message: String) -> TransportError {
-    let refusal = Refusal::new(status, message.clone());
+    turn_away_with(send, Refusal::new(status, message)).await
+}
+
+async fn turn_away_with(send: &mut SendStream, refusal: Refusal) -> TransportError {
     drop(send_reply(send, refusal.reply(0), &[]).await);
-    TransportError::Refused { status, message }
+    let Refusal { status, message, detail, .. } = refusal;
+    TransportError::Refused { status, message: detail.unwrap_or(message) }
 }
 
 /// A reply without values.
-struct Refusal {
+pub(crate) struct Refusal {
     status: Status,
     /// For the client.
     message: String,
@@ -379,7 +423,7 @@ struct Refusal {
 }
 
 impl Refusal {
-    fn new(status: Status, message: String) -> Self {
+    pub(crate) fn new(status: Status, message: String) -> Self {
         Self { status, message, detail: None, retry_after_ms: None }
     }
 
@@ -410,6 +454,7 @@ async fn serve_request(shared: &Shared, session: &Session, mut send: SendStream,
         model: Arc::clone(&session.hosted.name),
         id: 0,
         batch: 0,
+        element: session.element,
         status: Status::Ok,
         detail: None,
         delivered: false,
@@ -449,7 +494,6 @@ async fn compute(
     record: &mut RequestRecord,
 ) -> Result<Vec<u8>, Refusal> {
     const DURING: &str = "reading the request";
-    let hosted = &session.hosted;
     let limits = Limits { max_payload: largest_payload(session)? };
     let limit = shared.config.read_timeout;
     let (preamble, head) = within(limit, DURING, read_head(recv, &limits, DURING)).await.map_err(refused)?;
@@ -458,24 +502,43 @@ async fn compute(
     };
     (record.id, record.batch) = (request.id, request.batch);
     let layout = layout(session, &request, &preamble)?;
-    let place = admission(shared)?;
+    let place = admission(shared, session.conversation.as_deref())?;
     let payload = within(limit, DURING, read_payload(recv, &preamble, DURING)).await.map_err(refused)?;
     record.bytes_in = (Preamble::LEN + preamble.header_len() + payload.len()) as u64;
-    let worker = Arc::clone(&shared.workers).acquire_owned().await.map_err(|_| shutting_down())?;
-    let hosted = Arc::clone(hosted);
-    let work = move || {
-        let answer = answer(&hosted, &preamble, &layout, &request, &payload);
-        drop((place, worker));
-        answer
+    let worker = async { Arc::clone(&shared.workers).acquire_owned().await.map_err(|_| shutting_down()) };
+    let hosted = Arc::clone(&session.hosted);
+    let done = match (&hosted.service, &session.conversation, layout) {
+        (Hosting::Messages(_), Some(conversation), _) => {
+            // Who waits for its turn takes no worker.
+            let turn = conversation.turn().await;
+            let worker = worker.await?;
+            tokio::task::spawn_blocking(move || {
+                let answer = check(&preamble, &payload).and_then(|()| turn.answer(payload));
+                drop((place, worker));
+                fits(answer?, hosted.output_len)
+            })
+            .await
+        }
+        (Hosting::Numbers(service), _, Some(layout)) => {
+            let (service, worker) = (Arc::clone(service), worker.await?);
+            tokio::task::spawn_blocking(move || {
+                let answer = answer(&*service, hosted.output_len, &preamble, &layout, &request, &payload);
+                drop((place, worker));
+                answer
+            })
+            .await
+        }
+        _ => return Err(internal("numbers and messages were taken for each other".to_owned())),
     };
-    match tokio::task::spawn_blocking(work).await {
-        Ok(answer) => answer,
-        Err(_) => Err(Refusal::new(Status::Internal, INTERNAL.to_owned())),
-    }
+    done.unwrap_or_else(|_| Err(internal("the answer was given up".to_owned())))
 }
 
 /// All that a client learns of a fault on the server's side.
 const INTERNAL: &str = "the server failed on this request; it is not the request's fault";
+
+pub(crate) fn internal(detail: String) -> Refusal {
+    Refusal { detail: Some(detail), ..Refusal::new(Status::Internal, INTERNAL.to_owned()) }
+}
 
 fn shutting_down() -> Refusal {
     Refusal::new(Status::ShuttingDown, "the server is shutting down; ask another or come back".to_owned())
@@ -491,13 +554,16 @@ fn refused(error: TransportError) -> Refusal {
 }
 
 fn largest_payload(session: &Session) -> Result<u64, Refusal> {
+    if session.element == Element::Bytes {
+        return Ok(session.hosted.item_len as u64);
+    }
     let batch = usize::from(session.hosted.info.max_batch);
     let layout = Layout::new(session.hosted.item_len, batch, session.element);
     layout.map(|layout| layout.byte_len() as u64).map_err(|error| Refusal::new(Status::Internal, error.to_string()))
 }
 
-/// Compares batch, element type and payload length with what the hello settled.
-fn layout(session: &Session, request: &RequestHead, preamble: &Preamble) -> Result<Layout, Refusal> {
+/// Compares batch, element type and payload length with what the hello settled. A message has no layout.
+fn layout(session: &Session, request: &RequestHead, preamble: &Preamble) -> Result<Option<Layout>, Refusal> {
     let bad = |message| Refusal::new(Status::BadRequest, message);
     let most = session.hosted.info.max_batch;
     if request.batch == 0 || request.batch > most {
@@ -505,6 +571,9 @@ fn layout(session: &Session, request: &RequestHead, preamble: &Preamble) -> Resu
     }
     if request.element != session.element {
         return Err(bad(format!("element type {:?}; the hello settled {:?}", request.element, session.element)));
+    }
+    if session.element == Element::Bytes {
+        return Ok(None);
     }
     let layout = Layout::new(session.hosted.item_len, request.batch.into(), session.element)
         .map_err(|error| bad(error.to_string()))?;
@@ -516,12 +585,13 @@ fn layout(session: &Session, request: &RequestHead, preamble: &Preamble) -> Resu
             layout.byte_len()
         )));
     }
-    Ok(layout)
+    Ok(Some(layout))
 }
 
 /// A place in the queue, or `Busy` before the payload is read.
-fn admission(shared: &Shared) -> Result<OwnedSemaphorePermit, Refusal> {
-    if shared.draining.load(Ordering::Relaxed) {
+fn admission(shared: &Shared, conversation: Option<&Conversation>) -> Result<OwnedSemaphorePermit, Refusal> {
+    let unfinished = conversation.is_some_and(Conversation::is_unfinished);
+    if shared.draining.load(Ordering::Relaxed) && !unfinished {
         return Err(shutting_down());
     }
     Arc::clone(&shared.places).try_acquire_owned().map_err(|_| {
@@ -530,28 +600,46 @@ fn admission(shared: &Shared) -> Result<OwnedSemaphorePermit, Refusal> {
     })
 }
 
-/// The blocking part; a panic in the service becomes `Internal`.
+fn check(preamble: &Preamble, payload: &[u8]) -> Result<(), Refusal> {
+    preamble.check_payload(payload).map_err(|error| Refusal::new(Status::BadRequest, error.to_string()))
+}
+
+fn fits(answer: Vec<u8>, limit: usize) -> Result<Vec<u8>, Refusal> {
+    match answer.len() <= limit {
+        true => Ok(answer),
+        false => Err(internal(format!("the service's answer has {} bytes, it announced {limit}", answer.len()))),
+    }
+}
+
+/// Runs a service; a panic in it becomes `Internal`.
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, ServiceError>) -> Result<T, Refusal> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(ServiceError::Refused { message })) => Err(Refusal::new(Status::BadRequest, message)),
+        Ok(Err(ServiceError::Busy { message, retry_after })) => {
+            let retry_after_ms = u32::try_from(retry_after.as_millis()).ok();
+            Err(Refusal { retry_after_ms, ..Refusal::new(Status::Busy, message) })
+        }
+        Ok(Err(error)) => Err(internal(error.to_string())),
+        Err(panic) => Err(internal(format!("the service panicked: {}", panic_text(&*panic)))),
+    }
+}
+
+/// The blocking part of a request of numbers.
 fn answer(
-    hosted: &Hosted,
+    service: &dyn Service,
+    output_len: usize,
     preamble: &Preamble,
     layout: &Layout,
     request: &RequestHead,
     payload: &[u8],
 ) -> Result<Vec<u8>, Refusal> {
-    let bad = |error: cleave_wire::WireError| Refusal::new(Status::BadRequest, error.to_string());
-    let internal =
-        |detail: String| Refusal { detail: Some(detail), ..Refusal::new(Status::Internal, INTERNAL.to_owned()) };
-    preamble.check_payload(payload).map_err(bad)?;
-    let values = layout.decode(payload).map_err(bad)?;
+    check(preamble, payload)?;
+    let values = layout.decode(payload).map_err(|error| Refusal::new(Status::BadRequest, error.to_string()))?;
     let batch = usize::from(request.batch);
     let request = Request { id: request.id, batch, values };
-    let reply = match catch_unwind(AssertUnwindSafe(|| hosted.service.answer(request))) {
-        Ok(Ok(reply)) => reply,
-        Ok(Err(ServiceError::Refused { message })) => return Err(Refusal::new(Status::BadRequest, message)),
-        Ok(Err(error)) => return Err(internal(error.to_string())),
-        Err(panic) => return Err(internal(format!("the service panicked: {}", panic_text(&*panic)))),
-    };
-    let encoded = Layout::new(hosted.output_len, batch, Element::F32).and_then(|layout| layout.encode(&reply.values));
+    let reply = guarded(|| service.answer(request))?;
+    let encoded = Layout::new(output_len, batch, Element::F32).and_then(|layout| layout.encode(&reply.values));
     encoded.map_err(|error| internal(format!("the service's answer cannot be sent: {error}")))
 }
 

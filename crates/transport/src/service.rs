@@ -6,7 +6,7 @@ use cleave_wire::{Element, Status};
 
 use crate::TransportError;
 
-/// Something that answers requests: a back half, a keyed model, an encrypted ensemble.
+/// Something that answers requests, each for itself: a back half, a keyed model.
 ///
 /// `answer` runs on a thread of its own and may take its time. If it panics, the client gets
 /// `Status::Internal` and the server goes on (this needs a build that unwinds, which is the
@@ -21,6 +21,99 @@ pub trait Service: Send + Sync + 'static {
     ///
     /// [`ServiceError`], which decides what the client learns.
     fn answer(&self, request: Request) -> Result<Reply, ServiceError>;
+}
+
+/// Something that keeps a state for each connection and answers messages in turn: an evaluation on
+/// ciphertexts, a long job that is asked for its progress.
+///
+/// Threads and panics are as with [`Service`].
+pub trait SessionService: Send + Sync + 'static {
+    /// What this service takes and gives. Asked once, when the server is bound.
+    fn info(&self) -> SessionInfo;
+
+    /// Begins the session of a connection, before its hello is answered. It is dropped, on a thread that may
+    /// block, when the connection has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError`], which the hello is then answered with.
+    fn open(&self, peer: &Peer) -> Result<Box<dyn Session>, ServiceError>;
+}
+
+/// The state of one connection. What takes longer than a client waits for a reply belongs on a thread of the
+/// session's own, which later messages ask for its progress and `drop` ends.
+pub trait Session: Send {
+    /// Answers one message of at most [`SessionInfo::max_request`] bytes; the next comes after it has returned.
+    /// After an error the session goes on. After a panic it is dropped, and later messages fail.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError`], which decides what the client learns.
+    fn answer(&mut self, message: Vec<u8>) -> Result<Vec<u8>, ServiceError>;
+
+    /// Whether work has begun that a server which shuts down should let this connection finish.
+    fn is_unfinished(&self) -> bool {
+        false
+    }
+}
+
+/// Who opened a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Peer {
+    /// Where it came from.
+    pub addr: SocketAddr,
+    /// Its certificate (DER), which the handshake has checked; `None` where none was asked for.
+    pub certificate: Option<Arc<[u8]>>,
+}
+
+/// How a [`SessionService`] introduces itself to clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionInfo {
+    /// What the client may ask to be the same as it knows it: a hash of what is served.
+    pub hash: [u8; 32],
+    /// Bytes of the longest message.
+    pub max_request: u32,
+    /// Bytes of the longest answer.
+    pub max_answer: u32,
+    /// Text that each client must show; at most 1024 bytes.
+    pub notice: Option<String>,
+}
+
+/// What a server hosts under a name.
+#[derive(Clone)]
+pub enum Hosting {
+    /// Batches of numbers, each for itself.
+    Numbers(Arc<dyn Service>),
+    /// Messages, with a state for each connection.
+    Messages(Arc<dyn SessionService>),
+}
+
+impl From<Arc<dyn Service>> for Hosting {
+    fn from(service: Arc<dyn Service>) -> Self {
+        Self::Numbers(service)
+    }
+}
+
+impl From<Arc<dyn SessionService>> for Hosting {
+    fn from(service: Arc<dyn SessionService>) -> Self {
+        Self::Messages(service)
+    }
+}
+
+impl Hosting {
+    /// What stands in the hello.
+    pub(crate) fn info(&self) -> ServiceInfo {
+        match self {
+            Self::Numbers(service) => service.info(),
+            Self::Messages(service) => {
+                let SessionInfo { hash, max_request, max_answer, notice } = service.info();
+                let (item_shape, output_shape) = (vec![max_request], vec![max_answer]);
+                let elements = vec![Element::Bytes];
+                ServiceInfo { pair_hash: hash, item_shape, output_shape, max_batch: 1, elements, notice }
+            }
+        }
+    }
 }
 
 /// How a service introduces itself to clients.
@@ -68,6 +161,14 @@ pub enum ServiceError {
         /// For the client's eyes.
         message: String,
     },
+    /// There is no room at present; the client is told why, and may send the same again.
+    #[error("put off: {message}")]
+    Busy {
+        /// For the client's eyes.
+        message: String,
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// The service is at fault; the client is told only that.
     #[error("service failed: {message}")]
     Failed {
@@ -103,6 +204,8 @@ pub struct RequestRecord {
     pub id: u128,
     /// Its items; 0 if none could be read.
     pub batch: u16,
+    /// What it was made of.
+    pub element: Element,
     /// What it was answered.
     pub status: Status,
     /// What went wrong, for the provider.

@@ -179,3 +179,86 @@ async fn a_client_that_stops_in_the_middle_is_not_waited_for() {
     sender.reset(VarInt::from_u32(9)).unwrap();
     unharmed(&server).await;
 }
+
+/// A connection whose hello asks for the diary.
+async fn writing(server: &Running) -> Connection {
+    let connection = connect(server).await;
+    let hello = ClientHello {
+        version_min: 1,
+        version_max: 1,
+        model: "diary".to_owned(),
+        expected_pair_hash: None,
+        element: Element::Bytes,
+    };
+    let hello = Head::ClientHello(hello).to_bytes(&[]).unwrap();
+    assert!(matches!(send(&connection, &hello).await, Some(Head::ServerHello(_))));
+    connection
+}
+
+#[tokio::test]
+async fn messages_that_break_a_rule_never_reach_their_session() {
+    let server = start();
+    let connection = writing(&server).await;
+    let good = frame(1, Element::Bytes, b"good");
+    let length = |bytes: &[u8]| [&good[..12], bytes, &good[20..]].concat();
+    let mut flipped = good.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    let numbers = frame(1, Element::F32, &payload(1));
+    for (what, bytes, expected) in [
+        ("a message of 2^64 - 1 bytes", length(&u64::MAX.to_le_bytes()), Status::TooLarge),
+        ("a message of one byte more than announced", length(&65_u64.to_le_bytes()), Status::TooLarge),
+        ("a message that is cut short", good[..good.len() - 1].to_vec(), Status::BadRequest),
+        ("a flipped bit", flipped, Status::BadRequest),
+        ("numbers", numbers, Status::BadRequest),
+    ] {
+        assert_eq!(status(&connection, &bytes).await, expected, "{what}");
+    }
+    let (mut sender, mut receiver) = connection.open_bi().await.unwrap();
+    sender.write_all(&good).await.unwrap();
+    sender.finish().unwrap();
+    let answer = receiver.read_to_end(1 << 16).await.unwrap();
+    assert_eq!(decode(&answer, &REPLY).unwrap().1, b"good", "the diary holds this one only");
+}
+
+#[tokio::test]
+async fn a_message_of_which_half_arrives_gives_its_place_back() {
+    let server = start();
+    let connection = writing(&server).await;
+    let bytes = frame(1, Element::Bytes, &[1; 60]);
+    let mut half = Vec::new();
+    for _ in 0..6 {
+        let (mut sender, receiver) = connection.open_bi().await.unwrap();
+        sender.write_all(&bytes[..80]).await.unwrap();
+        half.push((sender, receiver));
+    }
+    tokio::time::sleep(Duration::from_millis(1500)).await; // the time for a frame is one second here
+    drop(half);
+    assert!(
+        matches!(send(&connection, &frame(1, Element::Bytes, b"x")).await, Some(Head::Reply(reply)) if reply.status == Status::Ok)
+    );
+}
+
+#[tokio::test]
+async fn an_element_type_of_a_later_version_is_named_as_such() {
+    let server = start();
+    let connection = connect(&server).await;
+    let mut bytes = hello();
+    let last = bytes.len() - 1;
+    bytes[last] = 200; // the element is the last field
+    let crc = crc(&bytes);
+    bytes[24..28].copy_from_slice(&crc.to_le_bytes());
+    assert_eq!(status(&connection, &bytes).await, Status::UnsupportedElement);
+    unharmed(&server).await;
+}
+
+/// CRC-32 of a preamble without its last field, and the header.
+fn crc(frame: &[u8]) -> u32 {
+    let mut crc = u32::MAX;
+    for &byte in frame[..24].iter().chain(&frame[28..]) {
+        crc ^= u32::from(byte);
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 };
+        }
+    }
+    !crc
+}

@@ -4,13 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub, reason = "helpers of tests")]
 
 use cleave_transport::{
-    Authority, Client, ClientConfig, ClientTls, Reply, Request, Server, ServerConfig, ServerTls, Service, ServiceError,
-    ServiceInfo, Statistics, TransportError,
+    Authority, Client, ClientConfig, ClientTls, Hosting, MessageClient, Peer, Reply, Request, Server, ServerConfig,
+    ServerTls, Service, ServiceError, ServiceInfo, Session, SessionInfo, SessionService, Statistics, TransportError,
 };
 use cleave_wire::Element;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -49,11 +49,76 @@ impl Service for Sums {
     }
 }
 
+/// Sessions that keep what they are told.
+#[derive(Default)]
+pub struct Diaries {
+    /// Sessions that exist.
+    pub open: Arc<AtomicUsize>,
+    pub peers: Mutex<Vec<Peer>>,
+    /// What the next sessions are refused with.
+    pub full: Mutex<Option<ServiceError>>,
+}
+
+pub struct Diary {
+    open: Arc<AtomicUsize>,
+    text: Vec<u8>,
+    busy: u8,
+    unfinished: bool,
+}
+
+impl SessionService for Diaries {
+    fn info(&self) -> SessionInfo {
+        SessionInfo { hash: PAIR, max_request: 64, max_answer: 1024, notice: None }
+    }
+
+    fn open(&self, peer: &Peer) -> Result<Box<dyn Session>, ServiceError> {
+        if let Some(error) = self.full.lock().unwrap().clone() {
+            return Err(error);
+        }
+        self.peers.lock().unwrap().push(peer.clone());
+        self.open.fetch_add(1, Ordering::SeqCst);
+        Ok(Box::new(Diary { open: Arc::clone(&self.open), text: vec![], busy: 0, unfinished: false }))
+    }
+}
+
+impl Session for Diary {
+    fn answer(&mut self, message: Vec<u8>) -> Result<Vec<u8>, ServiceError> {
+        match &message[..] {
+            b"panic" => panic!("as asked"),
+            b"slow" => std::thread::sleep(Duration::from_millis(300)),
+            b"fail" => return Err(ServiceError::Failed { message: "secret detail".to_owned() }),
+            b"refuse" => return Err(ServiceError::Refused { message: "not this one".to_owned() }),
+            b"busy" if self.busy < 2 => {
+                self.busy += 1;
+                let retry_after = Duration::from_millis(10);
+                return Err(ServiceError::Busy { message: "2 bytes needed, 1 is free".to_owned(), retry_after });
+            }
+            b"begin" => self.unfinished = true,
+            b"end" => self.unfinished = false,
+            b"long" => return Ok(vec![0; 1025]),
+            _ => {}
+        }
+        self.text.extend(message);
+        Ok(self.text.clone())
+    }
+
+    fn is_unfinished(&self) -> bool {
+        self.unfinished
+    }
+}
+
+impl Drop for Diary {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// A server under test.
 pub struct Running {
     pub addr: SocketAddr,
     pub authority: Authority,
     pub service: Arc<Sums>,
+    pub diaries: Arc<Diaries>,
     pub stop: oneshot::Sender<()>,
     pub task: JoinHandle<Result<Statistics, TransportError>>,
 }
@@ -71,16 +136,19 @@ pub fn start_with(config: ServerConfig, server_days: i32) -> Running {
     let authority = Authority::make(2).unwrap();
     let identity = authority.issue_server(&["localhost".to_owned()], server_days).unwrap();
     let service = Arc::new(Sums::default());
-    let services: Vec<(String, Arc<dyn Service>)> = vec![
-        ("sums".to_owned(), Arc::clone(&service) as Arc<dyn Service>),
-        ("other".to_owned(), Arc::new(Sums::default())),
+    let numbers = |service: Arc<dyn Service>| Hosting::from(service);
+    let diaries = Arc::new(Diaries::default());
+    let services = vec![
+        ("sums".to_owned(), numbers(Arc::clone(&service) as Arc<dyn Service>)),
+        ("other".to_owned(), numbers(Arc::new(Sums::default()))),
+        ("diary".to_owned(), Hosting::Messages(Arc::clone(&diaries) as Arc<dyn SessionService>)),
     ];
     let tls = ServerTls::new(identity, authority.trust());
     let server = Server::bind("127.0.0.1:0".parse().unwrap(), tls, services, config).unwrap();
     let addr = server.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(server.run(async { drop(stopped.await) }));
-    Running { addr, authority, service, stop, task }
+    Running { addr, authority, service, diaries, stop, task }
 }
 
 pub fn start() -> Running {
@@ -103,6 +171,10 @@ impl Running {
 
     pub async fn client(&self, config: ClientConfig) -> Client {
         Client::connect(self.addr, "localhost", self.tls(), "sums", config).await.unwrap()
+    }
+
+    pub async fn diary(&self, config: ClientConfig) -> Result<MessageClient, TransportError> {
+        MessageClient::connect(self.addr, "localhost", self.tls(), "diary", config).await
     }
 
     pub async fn refuses(&self, tls: ClientTls, name: &str, model: &str, config: ClientConfig) -> TransportError {

@@ -235,6 +235,29 @@ impl IntegerNetwork {
     }
 }
 
+/// Checks networks whose outputs are to be added, and gives the first.
+pub(crate) fn check_alike(networks: &[IntegerNetwork]) -> Result<&IntegerNetwork> {
+    let Some(first) = networks.first() else {
+        return Err(Error::Count { what: "networks", got: 0, expected: "1 or more".into() });
+    };
+    for (index, other) in networks.iter().enumerate() {
+        other.check()?;
+        if (other.shape, other.max_pixel) != (first.shape, first.max_pixel) {
+            let problem = format!("of network {index} is unlike that of the first");
+            return Err(network("shape or max_pixel", problem));
+        }
+        if !same_scale(other.scale, first.scale) {
+            return Err(Error::Scales { index, expected: first.scale, got: other.scale });
+        }
+    }
+    Ok(first)
+}
+
+/// Text need not bring back the last bit of a scale.
+pub(crate) fn same_scale(got: f64, expected: f64) -> bool {
+    (got - expected).abs() <= 1e-9 * expected
+}
+
 fn squares(x: &[i128], layer: usize) -> Result<Vec<i128>> {
     x.iter().map(|x| x.checked_mul(*x).ok_or(Error::Overflow { layer: LAYERS[layer] })).collect()
 }
@@ -272,6 +295,18 @@ impl Default for Precision {
     fn default() -> Self {
         Self { max_pixel: 15, max_weight: [31; 3] }
     }
+}
+
+/// Bytes of an image as the pixels of an [`IntegerNetwork`]: 0 to 255 become 0 to `max_pixel`.
+///
+/// A byte b becomes ⌊(b·`max_pixel` + 127)/255⌋, which is b·`max_pixel`/255 rounded to the nearest; since 255 is odd,
+/// none lies halfway. Client and provider have to agree to the bit.
+///
+/// ```
+/// assert_eq!(cleave_encrypted::levels(&[0, 8, 9, 128, 255], 15), [0, 0, 1, 8, 15]);
+/// ```
+pub fn levels(bytes: &[u8], max_pixel: u8) -> Vec<u8> {
+    bytes.iter().map(|&byte| ((u16::from(byte) * u16::from(max_pixel) + 127) / 255) as u8).collect()
 }
 
 /// Turns networks of one shape into integers with one scale, so that their outputs can be added.

@@ -263,20 +263,38 @@ impl EncryptedImages {
     /// [`Error::Count`] if not one ciphertext fits, [`Error::OtherKey`].
     pub fn chunks<'a>(&'a self, secret: &'a SecretKey, max_bytes: usize) -> Result<impl Iterator<Item = Vec<u8>> + 'a> {
         same_key("encrypted images", secret.id(), self.key)?;
-        let each = envelope::packed_len(&self.params, 0);
-        let fixed = envelope::HEAD + CHUNK_HEAD + envelope::TAG;
-        let most = max_bytes.saturating_sub(fixed) / each;
-        if most == 0 {
-            return Err(Error::Count {
-                what: "bytes of a chunk",
-                got: max_bytes,
-                expected: format!("{} or more", fixed + each),
-            });
-        }
+        let most = self.most(max_bytes)?;
         let pieces = self.lanes.iter().enumerate().flat_map(move |(lane, all)| {
             all.chunks(most).enumerate().map(move |(index, piece)| (lane, index * most, piece))
         });
         Ok(pieces.map(move |(lane, first, piece)| self.chunk(secret, lane, first, piece)))
+    }
+
+    /// The chunk that follows `sent` ciphertexts, and how many are in it; `None` once all are sent.
+    pub(crate) fn chunk_after(
+        &self,
+        secret: &SecretKey,
+        sent: usize,
+        max_bytes: usize,
+    ) -> Result<Option<(usize, Vec<u8>)>> {
+        let most = self.most(max_bytes)?;
+        let (lane, first) = (sent / self.items, sent % self.items);
+        let piece = self.lanes.get(lane).and_then(|all| all[first..].chunks(most).next());
+        Ok(piece.map(|piece| (piece.len(), self.chunk(secret, lane, first, piece))))
+    }
+
+    /// Ciphertexts that fit into a chunk of `max_bytes`.
+    fn most(&self, max_bytes: usize) -> Result<usize> {
+        let each = envelope::packed_len(&self.params, 0);
+        let fixed = envelope::HEAD + CHUNK_HEAD + envelope::TAG;
+        match max_bytes.saturating_sub(fixed) / each {
+            0 => Err(Error::Count {
+                what: "bytes of a chunk",
+                got: max_bytes,
+                expected: format!("{} or more", fixed + each),
+            }),
+            most => Ok(most),
+        }
     }
 
     fn chunk(&self, secret: &SecretKey, lane: usize, first: usize, piece: &[Vec<u64>]) -> Vec<u8> {
@@ -317,6 +335,11 @@ impl Collector {
         let params = keys.params().clone();
         let lanes = vec![Vec::new(); params.lanes().len()];
         Ok(Self { params, key: keys.id(), items, batch: None, lanes })
+    }
+
+    /// Waits for this batch of so many images.
+    pub(crate) fn expecting(self, batch: BatchId, images: usize) -> Self {
+        Self { batch: Some((batch, images)), ..self }
     }
 
     /// Bytes of memory that the ciphertexts of one batch take.

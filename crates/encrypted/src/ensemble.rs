@@ -1,5 +1,6 @@
 use std::{
     fmt,
+    ops::ControlFlow,
     time::{Duration, Instant},
 };
 
@@ -77,6 +78,23 @@ pub enum Stage {
     Output,
 }
 
+impl Stage {
+    /// All of them, in order.
+    pub const ALL: [Self; 5] = [Self::Convolution, Self::FirstSquare, Self::Hidden, Self::SecondSquare, Self::Output];
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Convolution => "convolution",
+            Self::FirstSquare => "first square",
+            Self::Hidden => "hidden layer",
+            Self::SecondSquare => "second square",
+            Self::Output => "output layer",
+        })
+    }
+}
+
 /// A ciphertext of two parts, transformed: a row of residues a modulus each.
 type Cipher = [Vec<u64>; 2];
 
@@ -147,6 +165,30 @@ impl EncryptedEnsemble {
         images: &EncryptedImages,
         mut watch: impl FnMut(Stage, Duration),
     ) -> Result<EncryptedScores> {
+        self.evaluate_while(keys, images, |stage, took| {
+            watch(stage, took);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// Pieces of work in one evaluation: how often `watch` is called. They take unlike long.
+    pub fn pieces(&self) -> usize {
+        let chunk = CHUNK.div_ceil(self.shape.maps);
+        let one = |network: &Compiled| 1 + 3 * network.positions.len().div_ceil(chunk) + 3;
+        self.params.lanes().len() * self.networks.iter().map(one).sum::<usize>()
+    }
+
+    /// As [`EncryptedEnsemble::evaluate_watched`], until `watch` breaks off.
+    ///
+    /// # Errors
+    ///
+    /// As [`EncryptedEnsemble::evaluate`]; [`Error::Stopped`].
+    pub fn evaluate_while(
+        &self,
+        keys: &EvaluationKeys,
+        images: &EncryptedImages,
+        mut watch: impl FnMut(Stage, Duration) -> ControlFlow<()>,
+    ) -> Result<EncryptedScores> {
         self.params.check_same(keys.params().hash(), "evaluation keys")?;
         self.params.check_same(images.params().hash(), "encrypted images")?;
         same_key("encrypted images", keys.id(), images.key())?;
@@ -170,11 +212,11 @@ impl EncryptedEnsemble {
         network: &Compiled,
         keys: &EvaluationKeys,
         images: &EncryptedImages,
-        watch: &mut impl FnMut(Stage, Duration),
+        watch: &mut impl FnMut(Stage, Duration) -> ControlFlow<()>,
     ) -> Result<EncryptedScores> {
         let mut lanes = Vec::new();
         for lane in 0..self.params.lanes().len() {
-            let expanded = timed(watch, Stage::Convolution, || images.expanded(lane));
+            let expanded = timed(watch, Stage::Convolution, || images.expanded(lane))?;
             let input = Input { constant: images.lane(lane), linear: &expanded };
             let run = Run { params: &self.params, keys, lane };
             lanes.push(run.network(network, &input, watch)?);
@@ -228,11 +270,17 @@ impl Compiled {
     }
 }
 
-fn timed<T>(watch: &mut impl FnMut(Stage, Duration), stage: Stage, work: impl FnOnce() -> T) -> T {
+fn timed<T>(
+    watch: &mut impl FnMut(Stage, Duration) -> ControlFlow<()>,
+    stage: Stage,
+    work: impl FnOnce() -> T,
+) -> Result<T> {
     let start = Instant::now();
     let out = work();
-    watch(stage, start.elapsed());
-    out
+    match watch(stage, start.elapsed()) {
+        ControlFlow::Continue(()) => Ok(out),
+        ControlFlow::Break(()) => Err(Error::Stopped),
+    }
 }
 
 /// The ciphertexts of one lane, by part.
@@ -256,24 +304,24 @@ impl Run<'_> {
         self,
         network: &Compiled,
         input: &Input<'_>,
-        watch: &mut impl FnMut(Stage, Duration),
+        watch: &mut impl FnMut(Stage, Duration) -> ControlFlow<()>,
     ) -> Result<Vec<Cipher>> {
         let [hidden, output] = &network.dense;
         let mut sums = Sums::new(self.params, 0, &hidden.weights);
         let mut first = 0;
         for positions in network.positions.chunks(CHUNK.div_ceil(network.maps.len())) {
-            let values = timed(watch, Stage::Convolution, || self.convolution(positions, &network.maps, input));
-            let wide = timed(watch, Stage::FirstSquare, || self.lift(0, &values))?;
-            timed(watch, Stage::Hidden, || sums.add(&hidden.weights, first, &wide));
+            let values = timed(watch, Stage::Convolution, || self.convolution(positions, &network.maps, input))?;
+            let wide = timed(watch, Stage::FirstSquare, || self.lift(0, &values))??;
+            timed(watch, Stage::Hidden, || sums.add(&hidden.weights, first, &wide))?;
             first += values.len();
         }
-        let values = timed(watch, Stage::Hidden, || self.rescale(0, &sums, &hidden.biases))?;
-        let wide = timed(watch, Stage::SecondSquare, || self.lift(1, &values))?;
+        let values = timed(watch, Stage::Hidden, || self.rescale(0, &sums, &hidden.biases))??;
+        let wide = timed(watch, Stage::SecondSquare, || self.lift(1, &values))??;
         timed(watch, Stage::Output, || {
             let mut sums = Sums::new(self.params, 1, &output.weights);
             sums.add(&output.weights, 0, &wide);
             self.rescale(1, &sums, &output.biases)
-        })
+        })?
     }
 
     fn convolution(&self, positions: &[Position], biases: &[i128], input: &Input<'_>) -> Vec<Cipher> {

@@ -204,6 +204,9 @@ pub enum Error {
     /// A file of a release cannot be written.
     #[error(transparent)]
     Write(cleave_secrets::Error),
+    /// Whoever watched an evaluation broke it off.
+    #[error("the evaluation was stopped")]
+    Stopped,
     /// There was no randomness.
     #[error(transparent)]
     Randomness(#[from] cleave_secrets::Error),

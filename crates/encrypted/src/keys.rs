@@ -165,6 +165,11 @@ impl EvaluationKeys {
         envelope::HEAD + Self::body_len(params) + envelope::TAG
     }
 
+    /// Bytes of memory that they take.
+    pub fn memory_bytes(params: &Params) -> usize {
+        2 * params.q(0).len() * params.residues(0) * 8
+    }
+
     fn body_len(params: &Params) -> usize {
         64 + params.q(0).len() * envelope::packed_len(params, 0)
     }

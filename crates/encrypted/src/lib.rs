@@ -14,6 +14,7 @@
 //! - [`IntegerNetwork`], [`quantise`], [`ranges`]: a network in integers, and its exact outputs in the clear.
 //! - [`Release`]: files with networks and all that a client has to know of them; [`levels`] prepares an image.
 //! - [`EncryptedEnsemble`]: the same outputs under encryption, summed over networks.
+//! - [`service`]: the messages with which a client has a provider evaluate, and both sides' state, without sockets.
 //! - Every failure is an [`Error`].
 //!
 //! Up to 8192 images lie side by side: ciphertext i holds pixel i of every image. Linear layers are products
@@ -67,6 +68,7 @@ mod network;
 mod params;
 mod release;
 mod sample;
+pub mod service;
 
 pub use cipher::{BatchId, Collector, EncryptedImages, EncryptedScores, Scores};
 pub use ensemble::{EncryptedEnsemble, Stage};

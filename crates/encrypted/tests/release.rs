@@ -6,27 +6,11 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use cleave_encrypted::{Error, ParamSet, Precision, Ranges, Release, ReleaseFault, levels, ranges};
+use cleave_encrypted::{Error, ParamSet, Ranges, Release, ReleaseFault, levels};
 use cleave_secrets::Existing;
-use common::{SMALL, network, pixels, rng};
+use common::{SMALL, release};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-
-fn release(members: usize) -> Release {
-    let mut rng = rng(1);
-    let networks: Vec<_> = (0..members).map(|_| network(&mut rng, SMALL, [31; 3], [9, 99, 1 << 70])).collect();
-    Release {
-        set: ParamSet::Bfv8192x40x2,
-        shape: SMALL,
-        scale: 1.0,
-        classes: ["zero", "one", "two"].map(str::to_owned).into(),
-        precision: Precision::default(),
-        ranges: ranges(&networks, &pixels(&mut rng, 4, SMALL)).unwrap(),
-        margin: 3,
-        sources: (0..members).map(|number| format!("model {number}.safetensors")).collect(),
-        networks,
-    }
-}
 
 fn written(release: &Release) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();

@@ -5,7 +5,9 @@
 
 use std::sync::LazyLock;
 
-use cleave_encrypted::{EvaluationKeys, IntegerLayer, IntegerNetwork, ParamSet, Params, SecretKey, Shape};
+use cleave_encrypted::{
+    EvaluationKeys, IntegerLayer, IntegerNetwork, ParamSet, Params, Precision, Release, SecretKey, Shape, ranges,
+};
 use cleave_secrets::Secret;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -51,6 +53,23 @@ pub(crate) fn network(rng: &mut impl Rng, shape: Shape, bounds: [i32; 3], bias: 
 
 pub(crate) fn pixels(rng: &mut impl Rng, images: usize, shape: Shape) -> Vec<u8> {
     (0..images * shape.pixels()).map(|_| rng.random_range(0..=15)).collect()
+}
+
+/// A release of `members` networks of the small shape.
+pub(crate) fn release(members: usize) -> Release {
+    let mut rng = rng(1);
+    let networks: Vec<_> = (0..members).map(|_| network(&mut rng, SMALL, [31; 3], [9, 99, 1 << 70])).collect();
+    Release {
+        set: ParamSet::Bfv8192x40x2,
+        shape: SMALL,
+        scale: 1.0,
+        classes: ["zero", "one", "two"].map(str::to_owned).into(),
+        precision: Precision::default(),
+        ranges: ranges(&networks, &pixels(&mut rng, 4, SMALL)).unwrap(),
+        margin: 3,
+        sources: (0..members).map(|number| format!("model {number}.safetensors")).collect(),
+        networks,
+    }
 }
 
 pub(crate) fn signed(pixels: &[u8]) -> Vec<i64> {

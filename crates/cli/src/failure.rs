@@ -87,6 +87,33 @@ pub enum Failure {
     /// From attacks on a cut.
     #[error(transparent)]
     Audit(#[from] cleave_audit::Error),
+    /// From a service on ciphertexts.
+    #[error(transparent)]
+    EncryptedService(#[from] cleave_encrypted::service::Error),
+    /// A score that is not what the networks give in the clear.
+    #[error("image {image}, class {class}: {got} was decrypted, and the networks of {} give {expected}", .path.display())]
+    ScoreDiffers {
+        /// The release.
+        path: PathBuf,
+        /// The image's name.
+        image: String,
+        /// The class.
+        class: String,
+        /// In the clear.
+        expected: i128,
+        /// Decrypted.
+        got: i128,
+    },
+    /// A release to check against that is not what the provider serves.
+    #[error("{} has {got}, and the provider serves {expected}", .path.display())]
+    OtherRelease {
+        /// The release.
+        path: PathBuf,
+        /// What it has.
+        got: String,
+        /// What is served.
+        expected: String,
+    },
     /// From the connection.
     #[error(transparent)]
     Transport(#[from] cleave_transport::TransportError),
@@ -348,6 +375,9 @@ impl Failure {
                 130
             }
             Self::Audit(error) => audit_code(error),
+            Self::EncryptedService(error) => service_code(error),
+            Self::ScoreDiffers { .. } => 1,
+            Self::OtherRelease { .. } => 2,
             Self::OtherPair { .. }
             | Self::Keyed(_)
             | Self::NoPassphrase
@@ -433,6 +463,14 @@ impl Failure {
             Self::Training(error) => training_hint(error),
             Self::Partition(error) => partition_hint(error),
             Self::Audit(error) => audit_hint(error),
+            Self::EncryptedService(error) => service_hint(error),
+            Self::ScoreDiffers { .. } => {
+                "outputs beyond the parameters wrap around: quantise anew with a larger --margin-bits, on images like these"
+            }
+            Self::OtherRelease { .. } => "name the file that `cleave serve --encrypted` was given",
+            Self::Transport(cleave_transport::TransportError::Busy { .. }) => {
+                "others take what there is at present; try again, or ask the provider for more"
+            }
             Self::Transport(error) if is_local(error) => {
                 "`cleave keys --help` says which files there are and who needs them"
             }
@@ -562,6 +600,27 @@ const fn audit_hint(error: &cleave_audit::Error) -> &'static str {
         Audit::Io { .. } => PATH,
         Audit::OtherRun { .. } | Audit::Part { .. } => ANEW,
         _ => OPTIONS,
+    }
+}
+
+const fn service_hint(error: &cleave_encrypted::service::Error) -> &'static str {
+    use cleave_encrypted::service::Error as Service;
+    match error {
+        Service::TooLittleMemory { .. } | Service::Memory { .. } => {
+            "each evaluation needs about a gibibyte; `cleave help serve` explains --memory and --evaluations"
+        }
+        Service::Scheme(_) => OPTIONS,
+        _ => "both sides have to run versions of cleave that speak with each other",
+    }
+}
+
+const fn service_code(error: &cleave_encrypted::service::Error) -> u8 {
+    use cleave_encrypted::{Error as Encrypted, service::Error as Service};
+    match error {
+        Service::TooLittleMemory { .. } | Service::Memory { .. } => 2,
+        Service::Scheme(Encrypted::Release { .. }) => 3,
+        Service::Scheme(Encrypted::NoiseBudget { .. }) => 1,
+        _ => 5,
     }
 }
 

@@ -114,6 +114,35 @@ pub enum Failure {
         /// What is served.
         expected: String,
     },
+    /// From networks in integers, ciphertexts and their files.
+    #[error(transparent)]
+    Encrypted(#[from] cleave_encrypted::Error),
+    /// A network that does not run on ciphertexts.
+    #[error("layer {layer} of {} is {got}, expected {expected}", .path.display())]
+    NotQuantisable {
+        /// The file.
+        path: PathBuf,
+        /// Place in the list of layers, from 0.
+        layer: usize,
+        /// What stands there.
+        got: String,
+        /// What should.
+        expected: &'static str,
+    },
+    /// A network for pixels with a mean and a deviation, or in colour.
+    #[error("{} takes pixels that are not grey or not from 0 to 1", .path.display())]
+    NotPlainPixels {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Networks that cannot be one ensemble.
+    #[error("{} has another shape or prepares images in another way than {}", .path.display(), .first.display())]
+    OtherMember {
+        /// The file.
+        path: PathBuf,
+        /// The first network's.
+        first: PathBuf,
+    },
     /// From the connection.
     #[error(transparent)]
     Transport(#[from] cleave_transport::TransportError),
@@ -378,7 +407,11 @@ impl Failure {
             Self::EncryptedService(error) => service_code(error),
             Self::ScoreDiffers { .. } => 1,
             Self::OtherRelease { .. } => 2,
-            Self::OtherPair { .. }
+            Self::Encrypted(error) => encrypted_code(error),
+            Self::NotQuantisable { .. }
+            | Self::NotPlainPixels { .. }
+            | Self::OtherMember { .. }
+            | Self::OtherPair { .. }
             | Self::Keyed(_)
             | Self::NoPassphrase
             | Self::OtherPassphrase
@@ -470,6 +503,10 @@ impl Failure {
             Self::OtherRelease { .. } => "name the file that `cleave serve --encrypted` was given",
             Self::Transport(cleave_transport::TransportError::Busy { .. }) => {
                 "others take what there is at present; try again, or ask the provider for more"
+            }
+            Self::Encrypted(error) => encrypted_hint(error),
+            Self::NotQuantisable { .. } | Self::NotPlainPixels { .. } | Self::OtherMember { .. } => {
+                "`cleave train --arch cryptonets` makes networks that fit"
             }
             Self::Transport(error) if is_local(error) => {
                 "`cleave keys --help` says which files there are and who needs them"
@@ -609,7 +646,7 @@ const fn service_hint(error: &cleave_encrypted::service::Error) -> &'static str 
         Service::TooLittleMemory { .. } | Service::Memory { .. } => {
             "each evaluation needs about a gibibyte; `cleave help serve` explains --memory and --evaluations"
         }
-        Service::Scheme(_) => OPTIONS,
+        Service::Scheme(error) => encrypted_hint(error),
         _ => "both sides have to run versions of cleave that speak with each other",
     }
 }
@@ -621,6 +658,35 @@ const fn service_code(error: &cleave_encrypted::service::Error) -> u8 {
         Service::Scheme(Encrypted::Release { .. }) => 3,
         Service::Scheme(Encrypted::NoiseBudget { .. }) => 1,
         _ => 5,
+    }
+}
+
+const fn encrypted_hint(error: &cleave_encrypted::Error) -> &'static str {
+    use cleave_encrypted::{Error as Encrypted, ReleaseFault};
+    match error {
+        Encrypted::NoSetHolds { .. } | Encrypted::Overflow { .. } | Encrypted::Weights { .. } => {
+            "give a smaller --max-pixel, --max-weight or --margin-bits"
+        }
+        Encrypted::Release { fault: ReleaseFault::Io(_), .. } => PATH,
+        Encrypted::Release { .. } => "`cleave quantise` makes the list and the networks beside it",
+        Encrypted::Write(cleave_secrets::Error::Exists { .. }) => "name another file, or add --force",
+        Encrypted::Write(_) => PATH,
+        Encrypted::Network { .. } => "`cleave train --arch cryptonets` makes networks that fit",
+        Encrypted::Randomness(error) => secrets_hint(error),
+        _ => OPTIONS,
+    }
+}
+
+/// Whose fault it is that nothing came of networks in integers or ciphertexts.
+const fn encrypted_code(error: &cleave_encrypted::Error) -> u8 {
+    use cleave_encrypted::Error as Encrypted;
+    match error {
+        Encrypted::Release { .. } | Encrypted::Write(_) | Encrypted::Network { .. } => 3,
+        Encrypted::NoSetHolds { .. }
+        | Encrypted::Overflow { .. }
+        | Encrypted::Weights { .. }
+        | Encrypted::UnknownSet { .. } => 2,
+        _ => 1,
     }
 }
 

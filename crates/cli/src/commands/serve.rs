@@ -130,7 +130,7 @@ impl Serve {
                 (file.file_stem().unwrap_or_default().to_string_lossy().into_owned(), file)
             }
         };
-        let release = Release::read(file).map_err(service::Error::from)?;
+        let release = Release::read(file)?;
         let provider = service::Provider::new(&release, memory, self.evaluations)?;
         let service = EncryptedService::new(&name, provider)?;
         Ok((name, Hosting::from(Arc::new(service) as Arc<dyn SessionService>)))

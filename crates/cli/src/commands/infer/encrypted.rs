@@ -121,7 +121,7 @@ pub(super) fn run(infer: &Infer, name: &str, output: &Output) -> Result<(), Fail
 
 /// The release to compare with, and its path.
 fn read_release(path: &Path) -> Result<(&Path, Release), Failure> {
-    Ok((path, Release::read(path).map_err(service::Error::from)?))
+    Ok((path, Release::read(path)?))
 }
 
 async fn label(
@@ -222,7 +222,7 @@ fn compare(
     for (index, (entry, image)) in entries.iter().zip(pixels.chunks_exact(release.shape.pixels())).enumerate() {
         let mut sums = vec![0_i128; release.shape.classes];
         for network in &release.networks {
-            let output = network.evaluate(image).map_err(service::Error::from)?.output;
+            let output = network.evaluate(image)?.output;
             sums.iter_mut().zip(output).for_each(|(sum, score)| *sum += score);
         }
         let got = scores.image(index);

@@ -5,7 +5,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use cleave_encrypted::{
-    Collector, EvaluationKeys, Scores,
+    EvaluationKeys, IntegerLayer, IntegerNetwork, ParamSet, Precision, Release, Scores, Shape, levels, ranges,
     service::{self, ClientSession, Memory, Provider, ProviderSession, Step},
 };
 use cleave_secrets::Secret;
@@ -15,6 +15,8 @@ use cleave_transport::{
     ServerTls, Service, ServiceError, ServiceInfo, Session, SessionInfo, SessionService, TransportError,
 };
 use cleave_wire::Element;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 struct Encrypted(Provider);
 struct Open(ProviderSession);
@@ -62,13 +64,12 @@ struct Running {
     memory: Memory,
 }
 
-/// A server with room for `clients` batches.
-fn start(clients: usize) -> Running {
-    let ensemble = release().ensemble().unwrap();
-    let batch = Collector::bytes(ensemble.params(), 2);
-    let client = EvaluationKeys::memory_bytes(ensemble.params()) + batch;
-    let memory = Memory::new(ensemble.memory_bytes() - batch + clients * client);
-    let provider = Provider::new(&release(), &memory, 1).unwrap();
+/// A server with room for one batch.
+fn start(release: &Release) -> Running {
+    let ensemble = release.ensemble().unwrap();
+    let keys = EvaluationKeys::memory_bytes(ensemble.params());
+    let memory = Memory::new(ensemble.memory_bytes() + keys);
+    let provider = Provider::new(release, &memory, 1).unwrap();
     let authority = Authority::make(2).unwrap();
     let tls = ServerTls::new(authority.issue_server(&["localhost".to_owned()], 2).unwrap(), authority.trust());
     let services = vec![
@@ -124,7 +125,7 @@ async fn scored(client: &mut MessageClient, session: &ClientSession, pixels: &[u
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ciphertexts_and_numbers_are_answered_by_one_server() {
-    let server = start(1);
+    let server = start(&release());
     let (mut client, session) = server.greeted(0).await;
     let doubles =
         Client::connect(server.addr, "localhost", server.tls(), "doubles", ClientConfig::default()).await.unwrap();
@@ -138,7 +139,7 @@ async fn ciphertexts_and_numbers_are_answered_by_one_server() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_goes_away_in_the_middle_makes_room_for_who_waits() {
-    let server = start(1);
+    let server = start(&release());
     let base = server.memory.used();
     let (mut first, session) = server.greeted(0).await;
     let mut batch = session.begin(&[1, 2]).unwrap();
@@ -164,11 +165,55 @@ async fn who_goes_away_in_the_middle_makes_room_for_who_waits() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_out_of_order_is_refused_with_what_to_do() {
-    let server = start(1);
+    let server = start(&release());
     let (mut client, session) = server.greeted(0).await;
     let error = client.ask(session.keys().unwrap()).await.unwrap_err().to_string();
     assert!(error.contains("had keys") && error.contains("open another"), "{error}");
     let error = client.ask(service::Request::Evaluate.to_bytes()).await.unwrap_err().to_string();
     assert!(error.contains("begin a batch first"), "{error}");
     assert_eq!(scored(&mut client, &session, &[15, 15]).await.classes, 2, "the session goes on");
+}
+
+/// CryptoNets' shape with random weights on images of MNIST.
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(real_data), ignore = "set CLEAVE_DATA to the folder of real data")]
+async fn scores_of_real_images_are_exact() {
+    let root = std::path::PathBuf::from(std::env::var_os("CLEAVE_DATA").unwrap());
+    let options = cleave_data::OpenOptions::split("test");
+    let data = cleave_data::Dataset::open(root.join("mnist"), &options).unwrap();
+    let bytes: Vec<u8> = (0..200).flat_map(|index| data.decode(index).unwrap().data).collect();
+    let pixels = levels(&bytes, 15);
+    let network = random(Shape::cryptonets());
+    let ranges = ranges(std::slice::from_ref(&network), &pixels).unwrap();
+    let release = Release {
+        set: ParamSet::holding(ranges.sum, 3).unwrap(),
+        shape: network.shape,
+        scale: 1.0,
+        classes: data.classes().to_vec(),
+        precision: Precision::default(),
+        ranges,
+        margin: 3,
+        sources: vec!["random".into()],
+        networks: vec![network],
+    };
+    let server = start(&release);
+    let (mut client, session) = server.greeted(0).await;
+    let scores = scored(&mut client, &session, &pixels).await;
+    for (index, image) in pixels.chunks(784).enumerate() {
+        assert_eq!(scores.image(index), release.networks[0].evaluate(image).unwrap().output, "image {index}");
+    }
+}
+
+fn random(shape: Shape) -> IntegerNetwork {
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let mut layer = |rows: usize, columns: usize| IntegerLayer {
+        weights: (0..rows * columns).map(|_| rng.random_range(-31..=31)).collect(),
+        biases: (0..rows).map(|_| rng.random_range(-999..=999)).collect(),
+    };
+    let layers = [
+        layer(shape.maps, shape.kernel * shape.kernel),
+        layer(shape.hidden, shape.features()),
+        layer(shape.classes, shape.hidden),
+    ];
+    IntegerNetwork { shape, max_pixel: 15, layers, scale: 1.0 }
 }

@@ -42,7 +42,7 @@ fn images_are_labelled_as_ciphertexts_and_every_score_is_checked() {
     good(folder, &["key", "new", "--clear", "--out", "pairs.key"]);
     let server = serve_with(folder, &["--encrypted", "shapes.toml", "--encrypted", "again=shapes.toml"]);
     let base = ["infer", "images", "--keys", "keys", "--client", "alice", "--connect", &server.address, "--json"];
-    let ask = |more: &[&str]| [&base[..], more].concat();
+    let ask = |more: &[&'static str]| [&base[..], more].concat();
 
     let labels = good(folder, &ask(&["--encrypted", "shapes", "--check-against", "shapes.toml"]));
     let labels: serde_json::Value = serde_json::from_str(&labels).unwrap();

@@ -31,10 +31,10 @@ pub(super) struct EncryptedOptions {
     )]
     encrypted: Option<String>,
     /// Images in one batch of ciphertexts; a smaller batch costs the same as a full one
-    #[arg(long, default_value_t = 8192, value_parser = clap::value_parser!(u16).range(1..=8192), requires = "encrypted")]
+    #[arg(long, default_value_t = 8192, value_parser = clap::value_parser!(u16).range(1..=8192), conflicts_with = "front")]
     encrypted_batch: u16,
     /// Compare every decrypted score with what the networks of this release give in the clear, and stop at the first difference
-    #[arg(long, value_name = "FILE", requires = "encrypted")]
+    #[arg(long, value_name = "FILE", conflicts_with = "front")]
     check_against: Option<PathBuf>,
 }
 

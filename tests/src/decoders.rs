@@ -22,8 +22,11 @@ use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
+/// What a target does; whether its decoder took the bytes.
+pub type Body = fn(&[u8]) -> bool;
+
 /// All targets by their names, which are those of the folders of the corpus.
-pub const TARGETS: [(&str, fn(&[u8]) -> bool); 9] = [
+pub const TARGETS: [(&str, Body); 9] = [
     ("wire_frame", wire_frame),
     ("wire_tensor", wire_tensor),
     ("evaluation_keys", evaluation_keys),

@@ -71,7 +71,9 @@ for network in vgg resnet; do
     for strategy in samp init mixed mimic paired; do
         name=$network-$strategy
         [ -f "$out/$name.audit.json" ] && continue
-        $cleave audit-confused "$out/$name.safetensors" --key "$out/$name.key" --data "$data" --labelled 50,500 --seed 1 \
+        resume=
+        if [ -d "$out/$name.audit.json.run" ]; then resume=--resume; fi
+        $cleave audit-confused "$out/$name.safetensors" $resume --key "$out/$name.key" --data "$data" --labelled 50,500 --seed 1 \
             --device "$device" --record "$out/$name.audit.json" --report "$out/$name.audit.html" > "$out/$name.audit.txt"
     done
 done

@@ -4,7 +4,7 @@
 #   CLEAVE_DATA=<folder with mnist/> sh experiments/xiong/run.sh OUT [DEVICE]
 . "$(dirname "$0")/../common.sh"
 
-# ensemble NAME MODELS: OUT/NAME.toml with its networks; what was measured goes to OUT/NAME.json
+# ensemble NAME MODELS [OPTIONS]: OUT/NAME.toml with its networks; what was measured goes to OUT/NAME.json
 ensemble() {
     name=$1
     shift
@@ -28,5 +28,16 @@ for share in 0.80-0.90 0.40-0.50 0.90-1.00 0.60-0.70 0.50-0.60 0.70-0.80; do
         done
         set -- "$out/$split-$share-0.safetensors" "$out/$split-$share-1.safetensors" "$out/$split-$share-2.safetensors"
         ensemble $split-$share "$@"
+    done
+done
+
+# Fewer levels of pixels and weights, so that the scores fit the cheaper parameters.
+for split in regular likewise random; do
+    name=$split-0.80-0.90
+    set -- "$out/$name-0.safetensors" "$out/$name-1.safetensors" "$out/$name-2.safetensors"
+    for levels in "1 7" "1 15" "3 5"; do
+        pixel=${levels% *}
+        weight=${levels#* }
+        ensemble "coarse-$split-$pixel-$weight" "$@" --max-pixel "$pixel" --max-weight "$weight"
     done
 done

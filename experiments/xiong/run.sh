@@ -4,12 +4,14 @@
 #   CLEAVE_DATA=<folder with mnist/> sh experiments/xiong/run.sh OUT [DEVICE]
 . "$(dirname "$0")/../common.sh"
 
-# ensemble NAME MODELS [OPTIONS]: OUT/NAME.toml with its networks; what was measured goes to OUT/NAME.json
+# ensemble NAME MODELS [OPTIONS]: OUT/NAME.toml with its networks; what was measured goes to OUT/NAME.json. Ranges are
+# those of all test images and of 1135 training images a digit, which is how many the most frequent has in the test set.
 ensemble() {
     name=$1
     shift
     [ -f "$out/$name.json" ] && return
-    $cleave quantise "$@" --data "$digits" --device "$device" --force --json --out "$out/$name.toml" > "$out/$name.part"
+    $cleave quantise "$@" --data "$digits" --limit 1135 --device "$device" --force --json --out "$out/$name.toml" \
+        > "$out/$name.part"
     mv "$out/$name.part" "$out/$name.json"
 }
 
@@ -35,7 +37,7 @@ done
 for split in regular likewise random; do
     name=$split-0.80-0.90
     set -- "$out/$name-0.safetensors" "$out/$name-1.safetensors" "$out/$name-2.safetensors"
-    for levels in "1 7" "1 15" "3 5"; do
+    for levels in "1 7" "3 5"; do
         pixel=${levels% *}
         weight=${levels#* }
         ensemble "coarse-$split-$pixel-$weight" "$@" --max-pixel "$pixel" --max-weight "$weight"

@@ -509,6 +509,9 @@ const fn data_hint(error: &cleave_data::DataError) -> &'static str {
         | Data::Augmentation { .. }
         | Data::PreparedSize { .. }
         | Data::CropTooLarge { .. }
+        | Data::PortionCount { .. }
+        | Data::Portion { .. }
+        | Data::Skew { .. }
         | Data::Shapes { .. } => OPTIONS,
         _ => "`cleave help train` lists the layouts that can be read",
     }

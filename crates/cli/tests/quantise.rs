@@ -131,11 +131,16 @@ fn shares_of_classes_are_kept_recorded_and_checked() {
     let model = Checkpoint::load(&folder.join("m.safetensors"), &cleave_nets::device("flex").unwrap()).unwrap();
     assert_eq!(model.card.training.history[0]["shares"]["label_share"][0][1], 0.5);
     bad(folder, 3, &train(&["--label-share", "square=0.5"]));
-    bad(folder, 3, &train(&["--label-share", "disc=1.5"]));
     assert!(bad(folder, 2, &train(&["--split-by", "regular:0"])).contains("the digits 0 to 9"));
-    for wrong in [["--split-by", "even:0"], ["--split-by", "regular:3"], ["--label-share", "disc"]] {
+    for wrong in [
+        ["--split-by", "even:0"],
+        ["--split-by", "regular:3"],
+        ["--label-share", "disc"],
+        ["--label-share", "disc=1.5"],
+    ] {
         bad(folder, 2, &train(&wrong));
     }
+    bad(folder, 2, &train(&["--split-by", "regular:0", "--group-share", "0.9-0.8"]));
 }
 
 #[test]

@@ -32,6 +32,15 @@ for split in ["regular", "likewise", "random"]:
         row(share[1], *map(both, made["members"]), both(made["ensemble"]), alike, bits(made))
     print()
 
+row("0.90-1.00, moved", "model 0", "model 1", "model 2", "ensemble", "alike")
+row(*6 * ["---"])
+for split in ["regular", "likewise", "random"]:
+    path = out / f"moved-{split}-all.json"
+    if path.exists():
+        made = json.loads(path.read_text())
+        row(split, *map(both, made["members"]), both(made["ensemble"]), f"{100 * made['ensemble']['alike']:.2f}")
+print()
+
 row("fewer levels", "pixels", "weights", "ensemble", "alike", "bits: convolution, hidden, output, sum", "set", "bits to spare")
 row(*8 * ["---"])
 for path in sorted(out.glob("coarse-*.json")):

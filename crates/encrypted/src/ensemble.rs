@@ -11,6 +11,7 @@ use crate::{
     error::refused,
     keys::same_key,
     matrix::{Limbs, MAX_GAIN, TILE, Weights},
+    network::check_alike,
     params::{Level, SQUARES},
 };
 
@@ -87,19 +88,8 @@ impl EncryptedEnsemble {
     /// [`Error::Network`] for one that is not usable or unlike the first, [`Error::Scales`],
     /// [`Error::Weights`] if a row is too heavy for these parameters, [`Error::Count`] for none.
     pub fn new(params: &Params, networks: &[IntegerNetwork]) -> Result<Self> {
-        let Some(first) = networks.first() else {
-            return Err(Error::Count { what: "networks", got: 0, expected: "1 or more".into() });
-        };
-        for (index, network) in networks.iter().enumerate() {
-            check(params, network)?;
-            if (network.shape, network.max_pixel) != (first.shape, first.max_pixel) {
-                let problem = format!("of network {index} is unlike that of the first");
-                return Err(Error::Network { field: "shape or max_pixel", problem });
-            }
-            if (network.scale - first.scale).abs() > 1e-9 * first.scale {
-                return Err(Error::Scales { index, expected: first.scale, got: network.scale });
-            }
-        }
+        let first = check_alike(networks)?;
+        networks.iter().try_for_each(|network| check(params, network))?;
         let compiled = networks.iter().map(Compiled::new).collect();
         let (shape, max_pixel, scale) = (first.shape, first.max_pixel, first.scale);
         Ok(Self { params: params.clone(), shape, max_pixel, scale, networks: compiled })
@@ -201,7 +191,6 @@ impl EncryptedEnsemble {
 }
 
 fn check(params: &Params, network: &IntegerNetwork) -> Result<()> {
-    network.check()?;
     let gains = [MAX_GAIN, params.level(0).gain, params.level(1).gain];
     for ((index, layer), limit) in ["convolution", "hidden", "output"].into_iter().enumerate().zip(gains) {
         let got = network.heaviest(index);

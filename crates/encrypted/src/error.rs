@@ -1,6 +1,8 @@
+use std::{io, path::PathBuf};
+
 use cleave_secrets::KeyId;
 
-use crate::ParamsHash;
+use crate::{ParamSet, ParamsHash};
 
 /// Everything that can go wrong in this crate. No message holds a pixel, a score or a part of a key.
 #[derive(Debug, thiserror::Error)]
@@ -191,6 +193,17 @@ pub enum Error {
         /// Its scale.
         got: f64,
     },
+    /// A file of a release is unusable.
+    #[error("{}: {fault}", path.display())]
+    Release {
+        /// The list, or a network beside it.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: ReleaseFault,
+    },
+    /// A file of a release cannot be written.
+    #[error(transparent)]
+    Write(cleave_secrets::Error),
     /// There was no randomness.
     #[error(transparent)]
     Randomness(#[from] cleave_secrets::Error),
@@ -259,6 +272,79 @@ pub enum Fault {
         /// Position in the ciphertext.
         index: usize,
     },
+}
+
+/// What is wrong with a file of a [`Release`](crate::Release).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReleaseFault {
+    /// The operating system does not give it.
+    #[error("cannot be read: {0}")]
+    Io(io::Error),
+    /// A folder, a pipe or a device.
+    #[error("is no plain file")]
+    NotAFile,
+    /// More bytes than such a file may have.
+    #[error("has {got} bytes, and the limit is {limit}")]
+    TooLarge {
+        /// Bytes found.
+        got: u64,
+        /// Bytes allowed.
+        limit: u64,
+    },
+    /// No TOML or JSON, or a field that is missing, superfluous or of another type.
+    #[error("is not what it should be: {reason}")]
+    Format {
+        /// Where and why.
+        reason: String,
+    },
+    /// Another version.
+    #[error("has format version {got}, and this build reads version {known}; update the older side")]
+    Version {
+        /// Version found.
+        got: i64,
+        /// Version read here.
+        known: u32,
+    },
+    /// A value that cannot be, or that does not fit the rest.
+    #[error("{field}: got {got}, expected {expected}")]
+    Field {
+        /// What was looked at.
+        field: &'static str,
+        /// Its value.
+        got: String,
+        /// What it should be.
+        expected: String,
+    },
+    /// A network that was changed since the list was written.
+    #[error("has SHA-256 {got}, and the list says {expected}; restore it, or quantise anew")]
+    Hash {
+        /// That of the list.
+        expected: String,
+        /// That of the file.
+        got: String,
+    },
+    /// Scores that the parameters do not hold.
+    #[error("{set} holds ±{limit}, and not the measured ±{largest} with a margin of {margin} bits")]
+    Exceeds {
+        /// The parameters.
+        set: ParamSet,
+        /// The largest sum that was measured.
+        largest: u128,
+        /// Bits on top.
+        margin: u32,
+        /// What the set holds.
+        limit: u128,
+    },
+    /// A network or a name that is refused everywhere.
+    #[error("{0}")]
+    Refused(Box<Error>),
+}
+
+impl From<Error> for ReleaseFault {
+    fn from(error: Error) -> Self {
+        Self::Refused(Box::new(error))
+    }
 }
 
 pub(crate) fn refused(_: fhe_math::Error) -> Error {

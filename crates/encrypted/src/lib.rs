@@ -12,6 +12,7 @@
 //!   HomomorphicEncryption.org standard, and named by a hash.
 //! - [`SecretKey`], [`EvaluationKeys`]: what decrypts, and what a provider computes with.
 //! - [`IntegerNetwork`], [`quantise`], [`ranges`]: a network in integers, and its exact outputs in the clear.
+//! - [`Release`]: files with networks and all that a client has to know of them; [`levels`] prepares an image.
 //! - [`EncryptedEnsemble`]: the same outputs under encryption, summed over networks.
 //! - Every failure is an [`Error`].
 //!
@@ -64,16 +65,18 @@ mod keys;
 mod matrix;
 mod network;
 mod params;
+mod release;
 mod sample;
 
 pub use cipher::{BatchId, Collector, EncryptedImages, EncryptedScores, Scores};
 pub use ensemble::{EncryptedEnsemble, Stage};
-pub use error::{Error, Fault};
+pub use error::{Error, Fault, ReleaseFault};
 pub use keys::{EvaluationKeys, SecretKey};
 pub use network::{
-    Activations, FloatNetwork, IntegerLayer, IntegerNetwork, Precision, Ranges, Shape, quantise, ranges,
+    Activations, FloatNetwork, IntegerLayer, IntegerNetwork, Precision, Ranges, Shape, levels, quantise, ranges,
 };
 pub use params::{ParamSet, Params, ParamsHash};
+pub use release::Release;
 
 /// What this crate's functions return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

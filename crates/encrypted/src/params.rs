@@ -69,16 +69,20 @@ impl ParamSet {
     ///
     /// [`Error::NoSetHolds`].
     pub fn holding(largest: u128, margin: u32) -> Result<Self> {
-        let needed = 1_u128.checked_shl(margin).and_then(|factor| largest.checked_mul(factor));
-        let fits = |set: &Self| needed.is_some_and(|needed| needed <= set.largest());
-        Self::ALL.into_iter().find(fits).ok_or_else(|| {
+        Self::ALL.into_iter().find(|set| set.holds(largest, margin)).ok_or_else(|| {
             let limit = Self::ALL.into_iter().map(Self::largest).max().unwrap_or(0);
             Error::NoSetHolds { largest, margin, limit }
         })
     }
 
+    /// Whether the set holds ±`largest` with a margin of `margin` bits.
+    pub fn holds(self, largest: u128, margin: u32) -> bool {
+        let needed = 1_u128.checked_shl(margin).and_then(|factor| largest.checked_mul(factor));
+        needed.is_some_and(|needed| needed <= self.largest())
+    }
+
     /// (T − 1)/2 for the product T of the plaintext primes.
-    fn largest(self) -> u128 {
+    pub fn largest(self) -> u128 {
         (self.plaintexts().iter().map(|&t| u128::from(t)).product::<u128>() - 1) / 2
     }
 }

@@ -75,6 +75,15 @@ pub fn save(
     existing: Existing,
 ) -> Result<()> {
     let text = seal(contents, purpose, protection).map_err(in_file(path))?;
+    write_file(path, &text, existing)
+}
+
+/// Writes bytes of any kind as [`save`] writes a key file: readable by its owner alone, and whole or not at all.
+///
+/// # Errors
+///
+/// [`Error::Exists`], [`Error::Io`].
+pub fn write_file(path: &Path, bytes: &[u8], existing: Existing) -> Result<()> {
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::AlreadyExists => Error::Exists { path: path.into() },
         _ => Error::Io { action: "write", path: path.into(), source },
@@ -85,7 +94,7 @@ pub fn save(
     };
     // Readable by its owner only from the first moment on; dropped, it is removed.
     let mut draft = tempfile::Builder::new().prefix(".cleave-").suffix(".tmp").tempfile_in(folder).map_err(failed)?;
-    draft.write_all(&text).and_then(|()| draft.as_file().sync_all()).map_err(failed)?;
+    draft.write_all(bytes).and_then(|()| draft.as_file().sync_all()).map_err(failed)?;
     give_name(draft, path, existing).map_err(failed)?;
     sync_folder(folder).map_err(|source| Error::Io { action: "sync the folder of", path: path.into(), source })
 }

@@ -77,7 +77,7 @@ mod text;
 
 pub use cost::Cost;
 pub use error::Error;
-pub use files::{Existing, Label, load, save};
+pub use files::{Existing, Label, load, save, write_file};
 pub use sealed::{Contents, MAX_PAYLOAD, Protection, open, seal};
 pub use secret::{KeyId, SECRET_LEN, Secret};
 pub use stream::{Domain, Stream};

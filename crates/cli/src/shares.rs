@@ -28,9 +28,13 @@ pub struct ShareOptions {
     share_seed: u64,
 }
 
+fn share(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|share| (0.0..=1.0).contains(share))
+}
+
 fn label_share(text: &str) -> Result<(String, f64), String> {
-    let parts = text.rsplit_once('=').and_then(|(class, share)| Some((class.to_owned(), share.parse().ok()?)));
-    parts.ok_or_else(|| "take a class and a share, as in 0=0.5".to_owned())
+    let parts = text.rsplit_once('=').and_then(|(class, part)| Some((class.to_owned(), share(part)?)));
+    parts.ok_or_else(|| "take a class and a share from 0 to 1, as in 0=0.5".to_owned())
 }
 
 fn split_by(text: &str) -> Result<(Skew, usize), String> {
@@ -40,8 +44,9 @@ fn split_by(text: &str) -> Result<(Skew, usize), String> {
 }
 
 fn range(text: &str) -> Result<(f64, f64), String> {
-    let parts = text.split_once('-').and_then(|(low, high)| Some((low.parse().ok()?, high.parse().ok()?)));
-    parts.ok_or_else(|| "take two shares, as in 0.8-0.9".to_owned())
+    let parts = text.split_once('-').and_then(|(low, high)| Some((share(low)?, share(high)?)));
+    let rising = parts.filter(|(low, high)| low <= high);
+    rising.ok_or_else(|| "take two shares from 0 to 1, the smaller first, as in 0.8-0.9".to_owned())
 }
 
 impl ShareOptions {

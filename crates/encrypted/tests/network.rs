@@ -156,8 +156,10 @@ fn ranges_are_those_of_the_largest_values() {
 #[test]
 fn wide_and_narrow_values_are_summed_alike() {
     let mut rng = rng(7);
-    for bias in [0, 1 << 20, 1 << 26, 1 << 28, 1 << 29, 1 << 30, 1 << 40] {
-        let network = network(&mut rng, SMALL, [31, 31, 3], [bias, 1, 1]);
+    for bias in [0, 1 << 20, 1 << 28, 1 << 29, 1 << 30, 1 << 31, 1 << 32, 1 << 60] {
+        let mut network = network(&mut rng, SMALL, [31, 31, 3], [9, 9, 9]);
+        network.layers[1].biases.fill(bias);
+        network.layers[2].weights.fill(3); // 15 times the square of a bias
         let values = network.evaluate(&pixels(&mut rng, 1, SMALL)).unwrap();
         for (layer, (before, after)) in
             network.layers[1..].iter().zip([(&values.convolution, &values.hidden), (&values.hidden, &values.output)])

@@ -87,6 +87,35 @@ pub enum Failure {
     /// From attacks on a cut.
     #[error(transparent)]
     Audit(#[from] cleave_audit::Error),
+    /// From networks in integers, ciphertexts and their files.
+    #[error(transparent)]
+    Encrypted(#[from] cleave_encrypted::Error),
+    /// A network that does not run on ciphertexts.
+    #[error("layer {layer} of {} is {got}, expected {expected}", .path.display())]
+    NotQuantisable {
+        /// The file.
+        path: PathBuf,
+        /// Place in the list of layers, from 0.
+        layer: usize,
+        /// What stands there.
+        got: String,
+        /// What should.
+        expected: &'static str,
+    },
+    /// A network for pixels with a mean and a deviation, or in colour.
+    #[error("{} takes pixels that are not grey or not from 0 to 1", .path.display())]
+    NotPlainPixels {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Networks that cannot be one ensemble.
+    #[error("{} has another shape or prepares images in another way than {}", .path.display(), .first.display())]
+    OtherMember {
+        /// The file.
+        path: PathBuf,
+        /// The first network's.
+        first: PathBuf,
+    },
     /// From the connection.
     #[error(transparent)]
     Transport(#[from] cleave_transport::TransportError),
@@ -348,7 +377,11 @@ impl Failure {
                 130
             }
             Self::Audit(error) => audit_code(error),
-            Self::OtherPair { .. }
+            Self::Encrypted(error) => encrypted_code(error),
+            Self::NotQuantisable { .. }
+            | Self::NotPlainPixels { .. }
+            | Self::OtherMember { .. }
+            | Self::OtherPair { .. }
             | Self::Keyed(_)
             | Self::NoPassphrase
             | Self::OtherPassphrase
@@ -433,6 +466,10 @@ impl Failure {
             Self::Training(error) => training_hint(error),
             Self::Partition(error) => partition_hint(error),
             Self::Audit(error) => audit_hint(error),
+            Self::Encrypted(error) => encrypted_hint(error),
+            Self::NotQuantisable { .. } | Self::NotPlainPixels { .. } | Self::OtherMember { .. } => {
+                "`cleave train --arch cryptonets` makes networks that fit"
+            }
             Self::Transport(error) if is_local(error) => {
                 "`cleave keys --help` says which files there are and who needs them"
             }
@@ -562,6 +599,35 @@ const fn audit_hint(error: &cleave_audit::Error) -> &'static str {
         Audit::Io { .. } => PATH,
         Audit::OtherRun { .. } | Audit::Part { .. } => ANEW,
         _ => OPTIONS,
+    }
+}
+
+const fn encrypted_hint(error: &cleave_encrypted::Error) -> &'static str {
+    use cleave_encrypted::{Error as Encrypted, ReleaseFault};
+    match error {
+        Encrypted::NoSetHolds { .. } | Encrypted::Overflow { .. } | Encrypted::Weights { .. } => {
+            "give a smaller --max-pixel, --max-weight or --margin-bits"
+        }
+        Encrypted::Release { fault: ReleaseFault::Io(_), .. } => PATH,
+        Encrypted::Release { .. } => "`cleave quantise` makes the list and the networks beside it",
+        Encrypted::Write(cleave_secrets::Error::Exists { .. }) => "name another file, or add --force",
+        Encrypted::Write(_) => PATH,
+        Encrypted::Network { .. } => "`cleave train --arch cryptonets` makes networks that fit",
+        Encrypted::Randomness(error) => secrets_hint(error),
+        _ => OPTIONS,
+    }
+}
+
+/// Whose fault it is that nothing came of networks in integers or ciphertexts.
+const fn encrypted_code(error: &cleave_encrypted::Error) -> u8 {
+    use cleave_encrypted::Error as Encrypted;
+    match error {
+        Encrypted::Release { .. } | Encrypted::Write(_) | Encrypted::Network { .. } => 3,
+        Encrypted::NoSetHolds { .. }
+        | Encrypted::Overflow { .. }
+        | Encrypted::Weights { .. }
+        | Encrypted::UnknownSet { .. } => 2,
+        _ => 1,
     }
 }
 

@@ -4,6 +4,7 @@ mod auditor;
 mod baseline;
 mod confusion;
 mod decoder;
+mod encrypted;
 mod error;
 mod estimate;
 mod extraction;
@@ -12,6 +13,7 @@ mod jacobian;
 mod keyed;
 mod learner;
 mod least_squares;
+mod linear;
 mod observer;
 mod parts;
 mod pixels;
@@ -32,6 +34,10 @@ pub use confusion::{
     Tuning, TuningPoint, audit_confusion,
 };
 pub use decoder::DecoderSettings;
+pub use encrypted::{
+    BatchSize, CopyFindings, Distinguisher, EncryptedAudit, EncryptedSettings, EncryptedTarget, Encryption, LastLayer,
+    Lesson, NoiseFindings, Parameters, ResidueTest, Sample, Sight, Timing, Traffic, View, audit_encrypted,
+};
 pub use error::Error;
 pub use extraction::ExtractionSettings;
 pub use findings::{

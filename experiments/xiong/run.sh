@@ -13,7 +13,7 @@ ensemble() {
     mv "$out/$name.part" "$out/$name.json"
 }
 
-training="--arch cryptonets --data $digits --optimizer adam --learning-rate 0.001 --weight-decay 0 --batch 64 --steps 2000
+training="--arch cryptonets --data $digits --optimizer adam --learning-rate 0.001 --weight-decay 0 --batch 64 --steps 3000
     --shift 0 --flip 0 --log-every 500 --eval-every 0"
 
 # One network on all images, for comparison.

@@ -612,7 +612,7 @@ const fn encrypted_hint(error: &cleave_encrypted::Error) -> &'static str {
         Encrypted::Release { .. } => "`cleave quantise` makes the list and the networks beside it",
         Encrypted::Write(cleave_secrets::Error::Exists { .. }) => "name another file, or add --force",
         Encrypted::Write(_) => PATH,
-        Encrypted::Network { .. } => "`cleave train --arch cryptonets` makes networks that fit",
+        Encrypted::Network { .. } => "give a smaller --max-pixel or --max-weight, or train that network anew",
         Encrypted::Randomness(error) => secrets_hint(error),
         _ => OPTIONS,
     }
@@ -622,8 +622,9 @@ const fn encrypted_hint(error: &cleave_encrypted::Error) -> &'static str {
 const fn encrypted_code(error: &cleave_encrypted::Error) -> u8 {
     use cleave_encrypted::Error as Encrypted;
     match error {
-        Encrypted::Release { .. } | Encrypted::Write(_) | Encrypted::Network { .. } => 3,
-        Encrypted::NoSetHolds { .. }
+        Encrypted::Release { .. } | Encrypted::Write(_) => 3,
+        Encrypted::Network { .. }
+        | Encrypted::NoSetHolds { .. }
         | Encrypted::Overflow { .. }
         | Encrypted::Weights { .. }
         | Encrypted::UnknownSet { .. } => 2,

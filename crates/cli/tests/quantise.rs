@@ -92,7 +92,8 @@ fn networks_that_do_not_fit_are_refused_and_nothing_is_written() {
     for (options, word) in [
         (&["--max-weight", "1,2"][..], "--max-weight takes one number"),
         (&["--max-weight", "0"], "--max-weight"),
-        (&["--margin-bits", "64", "--max-pixel", "255", "--max-weight", "65535"], "fit no parameter set"),
+        (&["--margin-bits", "64", "--max-pixel", "255", "--max-weight", "1023"], "fit no parameter set"),
+        (&["--max-pixel", "255", "--max-weight", "65535"], "has a bias beyond"),
         (&["--classes", "triangle,disc"], "--classes names"),
     ] {
         let error = bad(folder, 2, &[&quantise[..], options].concat());
@@ -125,7 +126,7 @@ fn shares_of_classes_are_kept_recorded_and_checked() {
         [&["train", "--size", "64", "--divisor", "16", "--out", "m.safetensors"][..], &TINY, shares].concat()
     };
     let few = bad(folder, 2, &train(&["--label-share", "disc=0.1,triangle=0.05"]));
-    assert!(few.contains("3 images do not fill one batch of 4"), "{few}");
+    assert!(few.contains("there are 3 images, which do not fill one batch of 4"), "{few}");
     good(folder, &train(&["--label-share", "disc=0.5"]));
     let model = Checkpoint::load(&folder.join("m.safetensors"), &cleave_nets::device("flex").unwrap()).unwrap();
     assert_eq!(model.card.training.history[0]["shares"]["label_share"][0][1], 0.5);

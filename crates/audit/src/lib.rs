@@ -50,7 +50,7 @@ pub use least_squares::LinearSettings;
 pub use observer::{Observer, Silent};
 pub use probe::ProbeSettings;
 pub use query_free::SubstituteSettings;
-pub use report::{confusion_page, page};
+pub use report::{confusion_page, encrypted_page, page};
 pub use similarity::Judge;
 pub use summary::{record_hash, summarise};
 pub use target::Target;

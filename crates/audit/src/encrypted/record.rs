@@ -299,6 +299,16 @@ pub enum Lesson {
 impl Lesson {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Scores, Self::Rounded, Self::Answers, Self::Labels];
+
+    /// In words.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Scores => "exact scores",
+            Self::Rounded => "rounded scores",
+            Self::Answers => "largest classes alone",
+            Self::Labels => "true labels, without the provider",
+        }
+    }
 }
 
 /// A network of the same shape that a client trained.

@@ -118,12 +118,12 @@ impl Field<'_> {
         self.target.release.shape.pixels()
     }
 
-    /// Images that lie side by side in the batches that are looked at.
+    /// Images that lie side by side in the batches that are looked at: four batches have no image in common.
     fn batch(&self) -> usize {
-        self.params.degree().min(self.own.len())
+        self.params.degree().min(self.own.len() / 4).max(1)
     }
 
-    /// The images of the batch with this number, each batch others as far as there are enough.
+    /// The images of the batch with this number.
     fn some(&self, number: usize) -> Range<usize> {
         number * self.batch()..(number + 1) * self.batch()
     }

@@ -416,7 +416,7 @@ fn noise(audit: &EncryptedAudit) -> String {
         header,
         "<p>Two networks of the release scored the same {} images, encrypted anew {}. By the noise alone {} of {} runs lay nearer \
          to the other runs of their own network than to those of the other ({}).{}</p>\n",
-        count(audit.parameters.degree.min(audit.own_images)),
+        count(audit.parameters.degree.min(audit.own_images / 4).max(1)),
         counted(found.runs[0].len(), "time", "times"),
         count((found.told.share * found.told.of as f64).round() as usize),
         count(found.told.of),

@@ -18,7 +18,7 @@ const PAIRS: usize = 2;
 /// Where ciphertexts come from.
 enum Source<'a> {
     Real(&'a Wire<'a>),
-    Weakened(Weakened<'a>, u64),
+    Weakened(Box<Weakened<'a>>, u64),
 }
 
 impl Source<'_> {
@@ -89,7 +89,7 @@ fn of_scores(field: &Field, scores: &EncryptedScores) -> Vec<ResidueTest> {
 /// An encryption with a part left out, looked at in the same way, on fewer ciphertexts.
 pub(super) fn weakened(field: &Field, kind: Encryption, observer: &mut dyn Observer) -> Result<Sight, Error> {
     let source = Weakened::new(&field.rings, &field.params, kind, field.settings.seed)?;
-    look(field, kind, Source::Weakened(source, 0), field.settings.controls, observer)
+    look(field, kind, Source::Weakened(Box::new(source), 0), field.settings.controls, observer)
 }
 
 fn look(

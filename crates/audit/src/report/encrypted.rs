@@ -11,7 +11,6 @@ use super::html::{Column, details, escape, head, nothing, number, row, section a
 use crate::{
     CopyFindings, Distinguisher, EncryptedAudit, Encryption, Error, Lesson, ResidueTest, Sample, Share, Sight, View,
 };
-use std::fmt::Write;
 
 /// Draws what was found of an ensemble on ciphertexts as one HTML page, UTF-8, that answers "what does encryption leave?".
 ///
@@ -272,8 +271,7 @@ fn last_layer(audit: &EncryptedAudit) -> String {
         has the layers before it, because they are public or leaked, can compute those values for its own images, and each \
         answer is then a linear equation for each class.";
     let found = &audit.last_layer;
-    let needed =
-        |images: Option<usize>| images.map_or_else(|| "more than were asked for".to_owned(), |images| count(images));
+    let needed = |images: Option<usize>| images.map_or_else(|| "more than were asked for".to_owned(), count);
     let facts = [
         (
             "Unknowns a class",
@@ -397,7 +395,6 @@ fn noise(audit: &EncryptedAudit) -> String {
             &nothing("Not measured: the release has one network, and two are compared."),
         );
     };
-    let mut header = String::new();
     let per_class = audit.classes.iter().map(|class| escape(class)).collect::<Vec<_>>();
     let mut columns = vec![Column::Text("network")];
     columns.extend(per_class.iter().map(|class| Column::Number(class)));
@@ -412,8 +409,7 @@ fn noise(audit: &EncryptedAudit) -> String {
         });
         row("", &std::iter::once(head(&format!("{}", network + 1), 1)).chain(cells).collect::<Vec<_>>())
     });
-    let _ = write!(
-        header,
+    let header = format!(
         "<p>Two networks of the release scored the same {} images, encrypted anew {}. By the noise alone {} of {} runs lay nearer \
          to the other runs of their own network than to those of the other ({}).{}</p>\n",
         count(audit.parameters.degree.min(audit.own_images / 4).max(1)),

@@ -2,9 +2,8 @@
 
 mod said;
 
-use super::axis::Axis;
+use super::axis::{Axis, share_mark};
 use super::chart::{Chart, Ink, Look, Marker, Point, Series};
-use super::curves::GUESS;
 use super::document;
 use super::figures::{NONE, count, counted, fixed, percent, seconds, share_cell, short, significant};
 use super::html::{Column, details, escape, head, nothing, number, row, section as part, table, words};
@@ -371,16 +370,16 @@ fn curve(
         }
         series.push(Series { name: lesson.name().to_owned(), look: look(lesson), joined: true, points });
     }
-    let levels = [("the ensemble", level, (Ink::Text, Marker::Best)), ("guessing", Some(audit.guess), GUESS)];
-    for (name, level, look) in levels {
-        if let Some(level) = level {
-            let points = [low, high.max(2.0 * low)].map(|x| Point { x: x.into(), y: level.into(), tag: String::new() });
-            series.push(Series { name: name.to_owned(), look, joined: true, points: points.into() });
-        }
+    if let Some(level) = level {
+        let points = [low, high.max(2.0 * low)].map(|x| Point { x: x.into(), y: level.into(), tag: String::new() });
+        let look = (Ink::Text, Marker::Best);
+        series.push(Series { name: "the ensemble".to_owned(), look, joined: true, points: points.into() });
     }
     let words = format!("{title} by images. {}.", told.join("; "));
     let x = Axis::decades("images asked about", (low, high.max(2.0 * low)), short);
-    Chart { title: title.to_owned(), words, x, y: Axis::shares(unit), series, upright: Vec::new() }.figure()
+    let least = audit.copies.iter().map(|copy| of(copy).low).fold(1.0, f64::min);
+    let y = Axis::linear(unit, (least, 1.0), share_mark);
+    Chart { title: title.to_owned(), words, x, y, series, upright: Vec::new() }.figure()
 }
 
 fn noise(audit: &EncryptedAudit) -> String {

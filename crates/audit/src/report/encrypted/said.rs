@@ -171,7 +171,8 @@ pub(super) fn times(audit: &EncryptedAudit) -> String {
     };
     format!(
         "<p>{found} The kinds took turns, each time with a batch encrypted anew. Other work on the machine adds to the times, and could \
-         hide a small difference; the code takes no branch on a ciphertext’s content that its authors know of.</p>\n"
+         hide a small difference. The \
+         provider’s arithmetic sees ciphertexts alone, so its time can say no more of the images than they do.</p>\n"
     )
 }
 

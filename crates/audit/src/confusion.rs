@@ -5,7 +5,6 @@
 //! measure, and no attack sees them.
 
 mod detect;
-mod linear;
 mod prune;
 mod record;
 mod saliency;

@@ -24,6 +24,9 @@ pub enum Error {
     /// From confusion neurons and their key.
     #[error(transparent)]
     Confusion(#[from] cleave_confusion::Error),
+    /// From networks in integers and ciphertexts.
+    #[error(transparent)]
+    Encrypted(#[from] cleave_encrypted::Error),
     /// From the linear algebra.
     #[error(transparent)]
     Leakage(#[from] cleave_leakage::LeakageError),

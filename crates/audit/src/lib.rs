@@ -4,6 +4,7 @@ mod auditor;
 mod baseline;
 mod confusion;
 mod decoder;
+mod encrypted;
 mod error;
 mod estimate;
 mod extraction;
@@ -12,6 +13,7 @@ mod jacobian;
 mod keyed;
 mod learner;
 mod least_squares;
+mod linear;
 mod observer;
 mod parts;
 mod pixels;
@@ -32,6 +34,10 @@ pub use confusion::{
     Tuning, TuningPoint, audit_confusion,
 };
 pub use decoder::DecoderSettings;
+pub use encrypted::{
+    BatchSize, CopyFindings, Distinguisher, EncryptedAudit, EncryptedSettings, EncryptedTarget, Encryption, LastLayer,
+    Lesson, NoiseFindings, Parameters, ResidueTest, Sample, Sight, Timing, Traffic, View, audit_encrypted,
+};
 pub use error::Error;
 pub use extraction::ExtractionSettings;
 pub use findings::{
@@ -44,7 +50,7 @@ pub use least_squares::LinearSettings;
 pub use observer::{Observer, Silent};
 pub use probe::ProbeSettings;
 pub use query_free::SubstituteSettings;
-pub use report::{confusion_page, page};
+pub use report::{confusion_page, encrypted_page, page};
 pub use similarity::Judge;
 pub use summary::{record_hash, summarise};
 pub use target::Target;

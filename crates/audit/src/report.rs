@@ -10,6 +10,7 @@ mod closing;
 mod confusion;
 mod curves;
 mod defences;
+mod encrypted;
 mod figures;
 mod html;
 mod jacobian;
@@ -21,6 +22,7 @@ mod view;
 
 use crate::{Audit, CutVerdict, Error};
 pub use confusion::confusion_page;
+pub use encrypted::encrypted_page;
 use view::View;
 
 /// Draws an audit as one HTML page, UTF-8, that answers "may I release this?".

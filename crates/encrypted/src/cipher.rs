@@ -104,6 +104,23 @@ impl SecretKey {
         Ok(Scores { values, images: scores.images, classes, networks: scores.networks, budget_bits })
     }
 
+    /// The noise of each ciphertext of scores, by lane and class: log₂ of the root mean square over its coefficients of
+    /// the distance between t·x/Q and the nearest integer, where x = c₀ + c₁·s. −1 and above is not decryptable.
+    ///
+    /// Whoever has the key can compute it, and it depends on the weights that the scores come from: the audit looks
+    /// at it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OtherKey`], [`Error::OtherParams`].
+    pub fn noise(&self, scores: &EncryptedScores) -> Result<Vec<Vec<f64>>> {
+        self.params().check_same(scores.params.hash(), "encrypted scores")?;
+        same_key("encrypted scores", self.id(), scores.key)?;
+        let one = |lane, parts| Ok(self.open(SQUARES, lane, parts)?.rms);
+        let lanes = scores.lanes.iter().enumerate();
+        lanes.map(|(lane, parts)| parts.par_iter().map(|parts| one(lane, parts)).collect()).collect()
+    }
+
     /// The slots of one ciphertext at `level`, and the bits of noise budget that are left:
     /// log₂(Q) − 1 − log₂ max|(t·x) mod Q|, where x = c₀ + c₁·s. Not in constant time.
     pub(crate) fn open(&self, level: usize, lane: usize, parts: &[Vec<u64>; 2]) -> Result<Opened> {
@@ -116,6 +133,7 @@ impl SecretKey {
         let (modulus, plaintext) = (ring.modulus(), BigUint::from(*prime.modulus));
         let half = modulus >> 1;
         let mut worst = BigUint::from(1_u8);
+        let (mut squares, scale) = (0.0, log2(modulus));
         let round = |x: BigUint| {
             let product = x * &plaintext;
             let (mut message, mut noise) = (&product / modulus, product % modulus);
@@ -123,6 +141,7 @@ impl SecretKey {
                 message += 1_u8;
                 noise = modulus - noise;
             }
+            squares += (2.0 * (log2(&noise) - scale)).exp2();
             if noise > worst {
                 worst = noise;
             }
@@ -130,7 +149,8 @@ impl SecretKey {
         };
         let mut slots = Zeroizing::new(Vec::<BigUint>::from(&*poly).into_iter().map(round).collect::<Vec<_>>());
         prime.ntt.forward(&mut slots);
-        Ok(Opened { slots, budget: log2(modulus) - 1.0 - log2(&worst) })
+        let rms = 0.5 * (squares / params.degree() as f64).log2();
+        Ok(Opened { slots, budget: log2(modulus) - 1.0 - log2(&worst), rms })
     }
 
     /// c₀ + c₁·s in coefficients.
@@ -153,6 +173,8 @@ impl SecretKey {
 pub(crate) struct Opened {
     pub(crate) slots: Zeroizing<Vec<u64>>,
     pub(crate) budget: f64,
+    /// log₂ of the root mean square of the noise, as a share of Q.
+    pub(crate) rms: f64,
 }
 
 fn log2(x: &BigUint) -> f64 {
@@ -240,6 +262,14 @@ impl EncryptedImages {
     /// Values of an image, and ciphertexts a lane.
     pub fn items(&self) -> usize {
         self.items
+    }
+
+    /// Both halves of a ciphertext (b, a) as the provider has them: a row of `degree` residues for each of
+    /// [`Params::moduli`], transformed. `None` beyond the lanes and items there are.
+    pub fn ciphertext(&self, lane: usize, item: usize) -> Option<[Vec<u64>; 2]> {
+        let b = self.lanes.get(lane)?.get(item)?.clone();
+        let a = sample::public(&self.batch.0, [lane as u64, item as u64], self.params.q(0), self.params.degree());
+        Some([b, a])
     }
 
     /// The second halves of the ciphertexts of a lane.
@@ -441,6 +471,12 @@ impl EncryptedScores {
     /// Networks whose scores were added up.
     pub fn networks(&self) -> usize {
         self.networks
+    }
+
+    /// Both halves of a ciphertext as the provider has them: a row of `degree` residues for each of the primes
+    /// that are left, the first of [`Params::moduli`], transformed. `None` beyond the lanes and classes there are.
+    pub fn ciphertext(&self, lane: usize, class: usize) -> Option<&[Vec<u64>; 2]> {
+        self.lanes.get(lane)?.get(class)
     }
 
     /// Adds the scores of other networks for the same batch.
@@ -655,6 +691,45 @@ mod tests {
         }
         let chi: f64 = bins.iter().map(|&count| (f64::from(count) - 512.0).powi(2) / 512.0).sum();
         assert!(chi < 130.0, "63 degrees of freedom, exceeded once in a million runs: {chi}");
+    }
+
+    #[test]
+    fn noise_that_was_put_in_is_measured() {
+        let params = Params::named(ParamSet::Bfv8192x45).unwrap();
+        let secret = SecretKey::generate(&params).unwrap();
+        let q: f64 = params.q(SQUARES).iter().map(|q| (**q as f64).log2()).sum();
+        let t = (params.plaintexts().next().unwrap() as f64).log2();
+        let noisy = |size: i64| {
+            let a = sample::public(&[6; 32], [0, 0], params.q(0), params.degree());
+            let small: Vec<_> = (0..params.degree()).map(|at| if at % 2 == 0 { size } else { -size }).collect();
+            let noise = params.q(0).iter().flat_map(|q| small.iter().map(|&e| sample::residue(q, e))).collect();
+            let b = secret.mask(&a, noise);
+            let parts = [b, a].map(|part| part[..params.residues(SQUARES)].to_vec());
+            let (key, batch) = (secret.id(), BatchId([0; 32]));
+            let scores = EncryptedScores {
+                params: params.clone(),
+                key,
+                batch,
+                images: 1,
+                networks: 1,
+                lanes: vec![vec![parts]],
+            };
+            secret.noise(&scores).unwrap()[0][0]
+        };
+        // t·e modulo Q, as a share of Q.
+        for size in [1, 1 << 10] {
+            let (got, expected) = (noisy(size), t + (size as f64).log2() - q);
+            assert!((got - expected).abs() < 1e-6, "{got} {expected}");
+        }
+    }
+
+    #[test]
+    fn a_ciphertext_is_given_as_it_was_received() {
+        let params = Params::named(ParamSet::Bfv8192x45).unwrap();
+        let secret = SecretKey::generate(&params).unwrap();
+        let images = secret.encrypt(&[1, 2, 3, 4], 2).unwrap();
+        assert_eq!(images.ciphertext(0, 1).unwrap(), [images.lane(0)[1].clone(), images.expanded(0)[1].clone()]);
+        assert!(images.ciphertext(0, 2).is_none() && images.ciphertext(1, 0).is_none());
     }
 
     #[test]

@@ -144,6 +144,11 @@ impl EvaluationKeys {
         self.id
     }
 
+    /// Both halves of each ciphertext in them: a row of `degree` residues for each of [`Params::moduli`], transformed.
+    pub fn ciphertexts(&self) -> impl Iterator<Item = [&[u64]; 2]> {
+        self.digits.iter().map(|digit| [&digit.b[..], &digit.a[..]])
+    }
+
     pub(crate) fn seal(&self) -> Seal<'_> {
         Seal::Tag(&self.tag)
     }

@@ -1,9 +1,9 @@
 //! Telling confusion neurons by what they look like.
 
-use super::linear::Logistic;
 use super::signs::{Family, Sign, of_activations, of_weights};
 use super::{Detection, DetectionKind, Field, Marks, found, nothing};
 use crate::Error;
+use crate::linear::Logistic;
 use crate::observer::{Observer, step};
 use crate::parts::Pictured;
 use cleave_confusion::{ConfusionKey, Groups, Plan, Strategy, confuse, without};

@@ -1,8 +1,8 @@
 //! What can be said of a unit without a label.
 
-use super::linear::leave_one_out;
 use super::trace::trace;
 use crate::Error;
+use crate::linear::{leave_one_out, product};
 use crate::pixels::to_host;
 use burn::tensor::Tensor;
 use cleave_confusion::{Groups, Side, Tensors};
@@ -236,10 +236,6 @@ pub(super) fn cosines(vectors: &[Vec<f32>]) -> Vec<Vec<f64>> {
         }
     }
     out
-}
-
-pub(super) fn product(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 fn each(vectors: &[Vec<f32>], of: impl Fn(&[f32]) -> f64) -> Vec<f64> {

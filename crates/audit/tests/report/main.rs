@@ -4,6 +4,7 @@
 
 mod browser;
 mod confused;
+mod encrypted;
 mod fixture;
 
 use cleave_audit::{CutFindings, CutVerdict, Error, Stand, page};

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod audit_confused;
+pub mod audit_encrypted;
 pub mod check;
 pub mod confuse;
 pub mod demo;

@@ -1,12 +1,15 @@
 //! Small systems of equations, and a classifier that takes them.
 
-use super::signs::product;
-
 /// A share of the mean square that is added to the diagonal.
 const RIDGE: f64 = 0.05;
 
+/// Σ aᵢ·bᵢ.
+pub(crate) fn product(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
 /// For each vector the share of its square that a ridge regression on the others leaves.
-pub(super) fn leave_one_out(vectors: &[Vec<f32>]) -> Vec<f64> {
+pub(crate) fn leave_one_out(vectors: &[Vec<f32>]) -> Vec<f64> {
     let count = vectors.len();
     let unit: Vec<Vec<f32>> = vectors.iter().map(|vector| scaled(vector)).collect();
     let mut gram = vec![vec![0.0; count]; count];
@@ -76,7 +79,7 @@ impl Cholesky {
 }
 
 /// A logistic regression with a penalty on its weights, by Newton's method.
-pub(super) struct Logistic(Vec<f64>);
+pub(crate) struct Logistic(Vec<f64>);
 
 impl Logistic {
     const STEPS: usize = 12;
@@ -84,7 +87,7 @@ impl Logistic {
     const PENALTY: f64 = 3.0;
 
     /// Learns to tell rows of `true` from those of `false`; both together weigh the same.
-    pub(super) fn fit(rows: &[(&[f64], bool)]) -> Self {
+    pub(crate) fn fit(rows: &[(&[f64], bool)]) -> Self {
         let width = rows.first().map_or(0, |(row, _)| row.len()) + 1;
         let positive = rows.iter().filter(|(_, label)| *label).count().max(1) as f64;
         let negative = (rows.len() as f64 - positive).max(1.0);
@@ -116,7 +119,7 @@ impl Logistic {
     }
 
     /// The logarithm of the odds that a row is one of `true`.
-    pub(super) fn score(&self, row: &[f64]) -> f64 {
+    pub(crate) fn score(&self, row: &[f64]) -> f64 {
         std::iter::once(&1.0).chain(row).zip(&self.0).map(|(a, b)| a * b).sum()
     }
 }

@@ -59,6 +59,7 @@
 //! Deliberately absent: training, sockets, tensors, and any promise.
 
 mod cipher;
+pub mod ckks;
 mod ensemble;
 mod envelope;
 mod error;

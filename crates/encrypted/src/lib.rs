@@ -70,6 +70,7 @@ mod params;
 mod release;
 mod sample;
 pub mod service;
+pub mod training;
 
 pub use cipher::{BatchId, Collector, EncryptedImages, EncryptedScores, Scores};
 pub use ensemble::{EncryptedEnsemble, Stage};

@@ -2,7 +2,7 @@
 //!
 //! `CLEAVE_DATA=FOLDER cargo bench -p cleave-encrypted --bench training`: two iterations as in Chiang 2023 on the first 128 images of
 //! `regnet-mnist`, for each parameter set; then more rounds, with weights that the client encrypts anew; then the ridge
-//! on 192 images. Without real data, drawn features stand in, and only the times mean anything.
+//! on 192 images, and in the clear with parts left out in turn. Without real data, drawn features stand in, and only the times mean anything.
 
 #![allow(clippy::expect_used, reason = "a benchmark fails by panicking")]
 #![allow(clippy::print_stdout, reason = "a benchmark's output")]
@@ -62,6 +62,9 @@ fn main() {
         ridge("ridge", ParamSet::Ckks16384x8, vec![2]),
         ridge("ridge-rounds", ParamSet::Ckks16384x8, vec![1, 2, 1]),
     ];
+    if wanted.as_ref().is_none_or(|name| name == "left-out") {
+        left_out(&features, &labels);
+    }
     for run in runs.iter().filter(|run| wanted.as_ref().is_none_or(|name| run.name == name)) {
         train(run, &features, &labels);
     }
@@ -89,11 +92,14 @@ fn train(run: &Run, features: &[f64], labels: &[usize]) {
     let client = TrainingClient::new(&params, &Secret::generate().expect("randomness"), shape).expect("a client");
     let keys = client.evaluation_keys().expect("keys");
     let plan = key_plan(&params, shape).expect("a plan");
-    clock.report(&format!("keys, {} MiB", plan.memory_bytes() >> 20));
+    clock.report("keys");
+    println!("  keys {:.1} MB, {} MiB in memory", megabytes(keys.pieces()), plan.memory_bytes() >> 20);
     let trainer = Trainer::new(keys, shape).expect("a trainer");
     let clock = Clock::now();
     let encrypted = client.encrypt_data(&data, run.preconditioner).expect("ciphertexts");
     clock.report("encrypt data");
+    let tags = client.tags();
+    println!("  data {:.1} MB", megabytes(encrypted.pieces(&tags).map(|piece| piece.expect("bytes"))));
 
     let how = Method { activation: Activation::Cubic(run.cubic), preconditioner: run.preconditioner };
     let exact = Method { activation: Activation::Sigmoid, ..how };
@@ -103,6 +109,7 @@ fn train(run: &Run, features: &[f64], labels: &[usize]) {
         let clock = Clock::now();
         let fresh = client.encrypt_model(&model).expect("ciphertexts");
         clock.report("encrypt weights");
+        let asked = megabytes(fresh.pieces(&tags).map(|piece| piece.expect("bytes")));
         let mut clock = Clock::now();
         let watch = |t, _| {
             clock.report(&format!("iteration {t}"));
@@ -113,6 +120,8 @@ fn train(run: &Run, features: &[f64], labels: &[usize]) {
         let clock = Clock::now();
         model = client.decrypt_model(&answer).expect("weights");
         clock.report("decrypt weights");
+        let answered = megabytes(answer.pieces(&tags).map(|piece| piece.expect("bytes")));
+        println!("  weights {asked:.1} MB, answer {answered:.1} MB");
         for _ in 0..count {
             let range = clear.range(&data).expect("scores");
             clear.advance(&data, how).expect("an iteration");
@@ -138,6 +147,37 @@ fn train(run: &Run, features: &[f64], labels: &[usize]) {
     }
     all.report("all rounds");
     println!("  peak memory {} MiB", peak_mib());
+}
+
+/// In the clear: every part of the images is tested on once, after training on the others.
+fn left_out(features: &[f64], labels: &[usize]) {
+    let cubic = Activation::Cubic(Cubic::fitted(8.0).expect("a range"));
+    println!("left-out: mean accuracy on the part left out, after 1 to 4 iterations");
+    for (parts, lambda) in [2, 4].into_iter().flat_map(|parts| [1.0, 10.0, 100.0].map(|lambda| (parts, lambda))) {
+        let how = Method { activation: cubic, preconditioner: Preconditioner::Ridge(lambda) };
+        let mut means = [0.0; 4];
+        for part in 0..parts {
+            let tested = |i: &usize| i * parts / labels.len() == part;
+            let pick = |rows: Vec<usize>| {
+                let x: Vec<f64> =
+                    rows.iter().flat_map(|&i| features[i * FEATURES..(i + 1) * FEATURES].to_vec()).collect();
+                TrainingData::new(&x, &rows.iter().map(|&i| labels[i]).collect::<Vec<_>>(), CLASSES).expect("data")
+            };
+            let rest = pick((0..labels.len()).filter(tested).collect());
+            let data = pick((0..labels.len()).filter(|i| !tested(i)).collect());
+            let mut model = Model::start(&data, 0.0);
+            for mean in &mut means {
+                model.advance(&data, how).expect("an iteration");
+                *mean += model.accuracy(&rest).expect("a share") / parts as f64;
+            }
+        }
+        let samples = labels.len() - labels.len() / parts;
+        println!("  trained on {samples} images, λ = {lambda:3}: {means:.4?}");
+    }
+}
+
+fn megabytes<B: AsRef<[u8]>>(pieces: impl Iterator<Item = B>) -> f64 {
+    pieces.map(|piece| piece.as_ref().len()).sum::<usize>() as f64 / 1e6
 }
 
 fn distance(a: &[f64], b: &[f64]) -> f64 {

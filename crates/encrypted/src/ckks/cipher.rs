@@ -285,6 +285,14 @@ impl Ciphertext {
         Ok(Self { scale, ..out.with_parts(parts) })
     }
 
+    /// What decrypts to noise, at this scale.
+    #[cfg(test)]
+    pub(crate) fn garbled(mut self, scale: f64) -> Self {
+        let q = *self.params.moduli()[0];
+        self.parts[0].iter_mut().enumerate().for_each(|(i, x)| *x = (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) % q);
+        Self { scale, ..self }
+    }
+
     /// A ciphertext of the same key, not fresh.
     pub(super) fn with_parts(&self, parts: [Vec<u64>; 2]) -> Self {
         Self { params: self.params.clone(), key: self.key, scale: self.scale, parts, seed: None }

@@ -345,7 +345,7 @@ impl Model {
         let directions = data.directions(how.preconditioner)?;
         let d = self.features;
         let Some(step) = steps(data.samples).nth(self.iterations) else { return Ok(()) };
-        let mut gradient = vec![0.0; self.classes * d];
+        let mut gradient = Zeroizing::new(vec![0.0; self.classes * d]);
         for i in 0..data.samples {
             let sample = data.sample(i);
             for (class, (gradient, ahead)) in gradient.chunks_exact_mut(d).zip(self.ahead.chunks_exact(d)).enumerate() {
@@ -354,7 +354,7 @@ impl Model {
                 gradient.iter_mut().zip(direction).for_each(|(g, x)| *g += rest * x);
             }
         }
-        for ((w, v), g) in self.weights.iter_mut().zip(self.ahead.iter_mut()).zip(&gradient) {
+        for ((w, v), g) in self.weights.iter_mut().zip(self.ahead.iter_mut()).zip(gradient.iter()) {
             let next = *w + step.gain * g;
             *w = (1.0 - step.eta) * next + step.eta * *v;
             *v = next;

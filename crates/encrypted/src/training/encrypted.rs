@@ -13,6 +13,9 @@ use crate::{
     ckks::{Ciphertext, Complex, EvaluationKeys, KeyPlan, Params, Plaintext, SecretKey, Tags},
 };
 
+/// Decrypted weights are cut off here.
+const MAX_WEIGHT: f64 = 65_536.0;
+
 /// The keys that a provider needs to train with this shape.
 ///
 /// # Errors
@@ -29,27 +32,27 @@ pub fn iterations(params: &Params) -> usize {
 
 /// Samples, their directions and labels under encryption.
 pub struct EncryptedData {
-    layout: Layout,
-    batch: [u8; 32],
+    pub(super) layout: Layout,
+    pub(super) batch: [u8; 32],
     /// By block and group: (x_2f − i·x_2f+1)/2.
-    samples: Vec<Vec<Ciphertext>>,
+    pub(super) samples: Vec<Vec<Ciphertext>>,
     /// By block and group: d_2f + i·d_2f+1.
-    directions: Vec<Vec<Ciphertext>>,
+    pub(super) directions: Vec<Vec<Ciphertext>>,
     /// By block: 1 at the class of the label.
-    labels: Vec<Ciphertext>,
+    pub(super) labels: Vec<Ciphertext>,
 }
 
 /// Weights under encryption, between two iterations.
 pub struct EncryptedModel {
-    layout: Layout,
-    batch: [u8; 32],
-    iterations: usize,
+    pub(super) layout: Layout,
+    pub(super) batch: [u8; 32],
+    pub(super) iterations: usize,
     /// Whether `other` is W, as the client encrypted it; else V of the iteration before.
-    fresh: bool,
+    pub(super) fresh: bool,
     /// V, by group.
-    ahead: Vec<Ciphertext>,
+    pub(super) ahead: Vec<Ciphertext>,
     /// W = V·a + other·b, see [`EncryptedModel::mix`].
-    other: Vec<Ciphertext>,
+    pub(super) other: Vec<Ciphertext>,
 }
 
 impl fmt::Debug for EncryptedData {
@@ -80,7 +83,7 @@ impl TrainingClient {
     ///
     /// [`Error::Count`] for a shape that does not fit into the slots, [`Error::Level`] for parameters without an iteration.
     pub fn new(params: &Params, secret: &Secret, shape: Shape) -> Result<Self> {
-        let layout = checked(params, shape)?;
+        let layout = Layout::checked(params, shape)?;
         Ok(Self { secret: SecretKey::new(params, secret), layout })
     }
 
@@ -166,7 +169,8 @@ impl TrainingClient {
         })
     }
 
-    /// Decrypts weights. **Keep them from the provider**, and from everybody who has the ciphertexts: see the notes on
+    /// Decrypts weights. Those beyond ±2¹⁶ are cut off, so that encrypting them anew never fails: a provider that sent a
+    /// ciphertext of its own making would learn something of the key from a failure. **Keep them from the provider**, and from everybody who has the ciphertexts: see the notes on
     /// [`ckks`](crate::ckks).
     ///
     /// # Errors
@@ -185,9 +189,12 @@ impl TrainingClient {
             }
             Ok::<_, Error>(out)
         };
-        let (ahead, mut weights) = (open(&model.ahead)?, open(&model.other)?);
+        let (mut ahead, mut weights) = (open(&model.ahead)?, open(&model.other)?);
         let (a, b) = model.mix(samples);
         weights.iter_mut().zip(ahead.iter()).for_each(|(w, v)| *w = b * *w + a * v);
+        for weight in weights.iter_mut().chain(ahead.iter_mut()) {
+            *weight = weight.clamp(-MAX_WEIGHT, MAX_WEIGHT);
+        }
         Ok(Model::from_parts(classes, features, model.iterations, weights, ahead))
     }
 
@@ -195,13 +202,6 @@ impl TrainingClient {
         let slots = Zeroizing::new(slots);
         self.secret.encrypt(&Plaintext::encode(&self.layout.params, &slots, level, self.layout.params.scale())?)
     }
-}
-
-fn checked(params: &Params, shape: Shape) -> Result<Layout> {
-    if params.levels() < LEVELS {
-        return Err(Error::Level { what: "fresh weights", expected: LEVELS, got: params.levels() });
-    }
-    Layout::new(params, shape)
 }
 
 fn other_shape(expected: &Layout, got: &Layout) -> Error {
@@ -222,7 +222,7 @@ impl Trainer {
     ///
     /// As [`TrainingClient::new`].
     pub fn new(keys: EvaluationKeys, shape: Shape) -> Result<Self> {
-        let layout = checked(keys.params(), shape)?;
+        let layout = Layout::checked(keys.params(), shape)?;
         Ok(Self { keys, layout })
     }
 

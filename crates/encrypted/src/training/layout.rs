@@ -59,6 +59,14 @@ impl Layout {
         Ok(Self { params: params.clone(), shape, block, inner, pairs })
     }
 
+    /// For parameters that have the levels of an iteration.
+    pub(crate) fn checked(params: &Params, shape: Shape) -> Result<Self> {
+        if params.levels() < LEVELS {
+            return Err(Error::Level { what: "fresh weights", expected: LEVELS, got: params.levels() });
+        }
+        Self::new(params, shape)
+    }
+
     /// Ciphertexts for the features of a block, and for the weights.
     pub(crate) fn groups(&self) -> usize {
         self.shape.features.div_ceil(2 * self.pairs)

@@ -76,7 +76,11 @@ impl EvaluationKeys {
     ///
     /// [`Error::MissingKey`], [`Error::OtherKey`], [`Error::OtherParams`].
     pub fn rotate(&self, ciphertext: &Ciphertext, steps: i64) -> Result<Ciphertext> {
-        self.automorphism(ciphertext, rotation(self.params(), steps))
+        self.check(ciphertext)?;
+        match rotation(self.params(), steps) {
+            1 => Ok(ciphertext.clone()),
+            element => self.automorphisms(ciphertext, &[element]),
+        }
     }
 
     /// Every slot becomes its conjugate.
@@ -85,18 +89,29 @@ impl EvaluationKeys {
     ///
     /// [`Error::MissingKey`], [`Error::OtherKey`], [`Error::OtherParams`].
     pub fn conjugate(&self, ciphertext: &Ciphertext) -> Result<Ciphertext> {
-        self.automorphism(ciphertext, conjugation(self.params()))
+        self.check(ciphertext)?;
+        self.automorphisms(ciphertext, &[conjugation(self.params())])
     }
 
-    /// (c₀(X^e), c₁(X^e)) is under s(X^e); its second half is switched to s.
-    fn automorphism(&self, ciphertext: &Ciphertext, element: u64) -> Result<Ciphertext> {
+    /// The ciphertext plus its rotations by each of `steps`, for less than one at a time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingKey`], also for a step that is none, [`Error::OtherKey`], [`Error::OtherParams`].
+    pub fn add_rotations(&self, ciphertext: &Ciphertext, steps: &[i64]) -> Result<Ciphertext> {
         self.check(ciphertext)?;
-        if element == 1 {
-            return Ok(ciphertext.clone());
+        let elements: Vec<_> = steps.iter().map(|&step| rotation(self.params(), step)).collect();
+        ciphertext.add(&self.automorphisms(ciphertext, &elements)?)
+    }
+
+    /// (c₀(X^e), c₁(X^e)) is under s(X^e); its second half is switched to s. The sum over all e.
+    fn automorphisms(&self, ciphertext: &Ciphertext, elements: &[u64]) -> Result<Ciphertext> {
+        let [b, a] = &ciphertext.parts;
+        let [mut constant, linear] = self.switch(elements, a)?;
+        for &element in elements {
+            constant = ciphertext.zip_rows(&constant, &ring::permuted(self.params(), b, element), true);
         }
-        let [b, a] = ciphertext.parts.each_ref().map(|part| ring::permuted(self.params(), part, element));
-        let [constant, linear] = self.switch(element, &a)?;
-        Ok(ciphertext.with_parts([ciphertext.zip_rows(&b, &constant, true), linear]))
+        Ok(ciphertext.with_parts([constant, linear]))
     }
 
     fn check(&self, ciphertext: &Ciphertext) -> Result<()> {

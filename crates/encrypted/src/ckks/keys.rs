@@ -292,16 +292,23 @@ impl EvaluationKeys {
         })
     }
 
-    /// Brings x·s' to (y₀, y₁) with y₀ + y₁·s ≈ x·s', for x transformed, with a row for each prime up to its level
-    /// (hybrid key switching: Han and Ki 2020, section 3). Each digit of x is extended to all primes, multiplied with its part
-    /// of the key and summed up; then P is divided out.
-    pub(super) fn switch(&self, element: u64, x: &[u64]) -> Result<[Vec<u64>; 2]> {
+    /// Brings Σ_e x(X^e)·s(X^e) to (y₀, y₁) with y₀ + y₁·s ≈ that sum, for x transformed, with a row for each prime up to
+    /// its level (hybrid key switching: Han and Ki 2020, section 3).
+    ///
+    /// Each digit of x is extended to all primes, multiplied with its part of the key and summed up; then P is divided
+    /// out. The digits of x(X^e) are those of x with their values at other places, so that they are extended
+    /// once for all e (hoisting: Halevi and Shoup 2018); and P is divided out once (Bossuat et al. 2021).
+    pub(super) fn switch(&self, elements: &[u64], x: &[u64]) -> Result<[Vec<u64>; 2]> {
         let params = self.params();
         let n = params.degree();
         let level = x.len() / n - 1;
-        let what = if element == RELINEARISE { "relinearisation" } else { "automorphism" };
-        let missing = Error::MissingKey { what, element, level };
-        let key = self.keys.get(&element).filter(|key| key.level >= level).ok_or(missing)?;
+        let find = |&element: &u64| {
+            let what = if element == RELINEARISE { "relinearisation" } else { "automorphism" };
+            let missing = Error::MissingKey { what, element, level };
+            let key = self.keys.get(&element).filter(|key| key.level >= level).ok_or(missing)?;
+            Ok((key, (element != RELINEARISE).then(|| ring::places(params, element))))
+        };
+        let keys = elements.iter().map(find).collect::<Result<Vec<_>>>()?;
         let mut coefficients = x.to_vec();
         coefficients.par_chunks_exact_mut(n).zip(params.ntts()).for_each(|(row, ntt)| ntt.backward(row));
         let digits: Vec<_> = params.digits(level).collect();
@@ -312,30 +319,37 @@ impl EvaluationKeys {
                 (up, up.digits(params, &coefficients[digit.start * n..digit.end * n]))
             })
             .collect();
-        // Where the rows for a prime stand in a key that has more levels.
-        let place = |index: usize| if index <= level { index } else { index + key.level - level };
         let primes: Vec<_> = params.key_primes(level).enumerate().collect();
         let rows = primes.into_par_iter().map(|(index, prime)| {
             let (q, ntt) = (&params.moduli()[prime], &params.ntts()[prime]);
-            let mut sums = [vec![0_u128; n], vec![0_u128; n]];
-            for ((up, digits), part) in digits.iter().zip(&key.digits) {
-                let extended;
-                let row = if up.covers(prime) {
-                    &x[prime * n..(prime + 1) * n]
-                } else {
-                    let mut row = up.row(params, digits, prime);
-                    ntt.forward(&mut row);
-                    extended = row;
-                    &extended
-                };
-                for (sums, part) in sums.iter_mut().zip(part) {
-                    let part = &part[place(index) * n..(place(index) + 1) * n];
-                    for ((sum, &x), &y) in sums.iter_mut().zip(row).zip(part) {
-                        *sum += u128::from(x) * u128::from(y);
+            let extend = |(up, digits): &(&ring::Conversion, ring::Digits)| {
+                if up.covers(prime) {
+                    return x[prime * n..(prime + 1) * n].to_vec();
+                }
+                let mut row = up.row(params, digits, prime);
+                ntt.forward(&mut row);
+                row
+            };
+            let extended: Vec<_> = digits.iter().map(extend).collect();
+            let mut out = [vec![0; n], vec![0; n]];
+            for (key, places) in &keys {
+                // Where the rows for a prime stand in a key that has more levels.
+                let place = if index <= level { index } else { index + key.level - level };
+                let mut sums = [vec![0_u128; n], vec![0_u128; n]];
+                for (row, part) in extended.iter().zip(&key.digits) {
+                    for (sums, part) in sums.iter_mut().zip(part) {
+                        let part = &part[place * n..(place + 1) * n];
+                        match places {
+                            Some(places) => accumulate(sums, places.iter().map(|&place| row[place]), part),
+                            None => accumulate(sums, row.iter().copied(), part),
+                        }
                     }
                 }
+                for (out, sums) in out.iter_mut().zip(sums) {
+                    out.iter_mut().zip(sums).for_each(|(out, sum)| *out = q.add(*out, q.reduce_u128(sum)));
+                }
             }
-            sums.map(|sums| sums.into_iter().map(|sum| q.reduce_u128(sum)).collect::<Vec<_>>())
+            out
         });
         let rows: Vec<_> = rows.collect();
         let joined = |half: usize| {
@@ -347,11 +361,18 @@ impl EvaluationKeys {
 
     /// Brings x·s² to x₀ + x₁·s.
     pub(super) fn relinearise(&self, x: &[u64]) -> Result<[Vec<u64>; 2]> {
-        self.switch(RELINEARISE, x)
+        self.switch(&[RELINEARISE], x)
     }
 
     pub(super) fn check_key(&self, what: &'static str, id: KeyId) -> Result<()> {
         same_key(what, self.id, id)
+    }
+}
+
+/// Products of up to 61 bits each; there are 48 primes at most, so that the sum fits.
+fn accumulate(sums: &mut [u128], x: impl Iterator<Item = u64>, y: &[u64]) {
+    for ((sum, x), &y) in sums.iter_mut().zip(x).zip(y) {
+        *sum += u128::from(x) * u128::from(y);
     }
 }
 

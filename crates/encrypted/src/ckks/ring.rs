@@ -133,8 +133,9 @@ pub(super) fn without_special(params: &Params, level: usize, rows: &[u64]) -> Ve
     out
 }
 
-/// x(X^element): the value at the root ψ^e is that of x at ψ^(e·element), so that values change their places.
-pub(super) fn permuted(params: &Params, rows: &[u64], element: u64) -> Vec<u64> {
+/// x(X^element): the value at the root ψ^e is that of x at ψ^(e·element), so that values change their places. Where each
+/// comes from.
+pub(super) fn places(params: &Params, element: u64) -> Vec<usize> {
     let n = params.degree();
     let bits = n.ilog2();
     let reversed = |i: usize| i.reverse_bits() >> (usize::BITS - bits);
@@ -142,9 +143,14 @@ pub(super) fn permuted(params: &Params, rows: &[u64], element: u64) -> Vec<u64> 
         let exponent = (2 * reversed(i) as u64 + 1) * element % (2 * n as u64);
         reversed((exponent as usize - 1) / 2)
     };
-    let places: Vec<usize> = (0..n).map(place).collect();
+    (0..n).map(place).collect()
+}
+
+/// x(X^element).
+pub(super) fn permuted(params: &Params, rows: &[u64], element: u64) -> Vec<u64> {
+    let places = places(params, element);
     let mut out = Vec::with_capacity(rows.len());
-    for row in rows.chunks_exact(n) {
+    for row in rows.chunks_exact(params.degree()) {
         out.extend(places.iter().map(|&place| row[place]));
     }
     out

@@ -143,6 +143,9 @@ proptest! {
         prop_assert!(setting.error(&back, |slot| a[slot]) <= bound);
         let whole = keys.rotate(&x, SLOTS as i64).unwrap();
         prop_assert!(setting.error(&whole, |slot| a[slot]) <= bound);
+        let sum = keys.add_rotations(&x, &[1, 2, 64]).unwrap();
+        let expected = |slot: usize| [1, 2, 64].iter().fold(a[slot], |sum, step| sum + a[(slot + step) % SLOTS]);
+        prop_assert!(setting.error(&sum, expected) <= 4.0 * bound);
         let x = x.drop_to(level.min(2)).unwrap();
         let back = keys.rotate(&keys.rotate(&x, 1).unwrap(), -1).unwrap();
         prop_assert!(setting.error(&back, |slot| a[slot]) <= bound);
@@ -351,6 +354,8 @@ fn what_does_not_fit_is_an_error() {
     // Keys: none for these steps, or only for lower levels.
     assert!(matches!(one.keys.rotate(&x, 3), Err(Error::MissingKey { .. })));
     assert!(matches!(one.keys.rotate(&x, -1), Err(Error::MissingKey { level: LEVELS, .. })));
+    assert!(matches!(one.keys.add_rotations(&x, &[1, 3]), Err(Error::MissingKey { .. })));
+    assert!(matches!(one.keys.add_rotations(&x, &[SLOTS as i64]), Err(Error::MissingKey { .. })));
     let other = SecretKey::generate(params).unwrap();
     assert!(matches!(other.decrypt(&x), Err(Error::OtherKey { .. })));
     let foreign = other.encrypt(&Plaintext::encode(params, &[], LEVELS, scale).unwrap()).unwrap();

@@ -328,9 +328,7 @@ impl Trainer {
     }
 
     fn sum(&self, ciphertext: Ciphertext, chain: &[Vec<i64>]) -> Result<Ciphertext> {
-        chain.iter().try_fold(ciphertext, |x, steps| {
-            steps.iter().try_fold(x.clone(), |sum, &step| sum.add(&self.keys.rotate(&x, step)?))
-        })
+        chain.iter().try_fold(ciphertext, |x, steps| self.keys.add_rotations(&x, steps))
     }
 }
 

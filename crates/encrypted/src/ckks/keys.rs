@@ -364,6 +364,12 @@ impl EvaluationKeys {
         self.switch(&[RELINEARISE], x)
     }
 
+    /// Exponent, level and digits (b, a) of each key.
+    #[cfg(test)]
+    pub(super) fn parts(&self) -> impl Iterator<Item = (u64, (usize, &[[Vec<u64>; 2]]))> {
+        self.keys.iter().map(|(&element, key)| (element, (key.level, key.digits.as_slice())))
+    }
+
     pub(super) fn check_key(&self, what: &'static str, id: KeyId) -> Result<()> {
         same_key(what, self.id, id)
     }

@@ -524,6 +524,67 @@ fn nothing_prints_a_secret() {
     assert!(!text.contains("parts") && !text.contains("tag:") && !text.contains("seed"), "{text}");
 }
 
+/// Mean and variance of centred residues, which have to be small.
+fn moments(q: &Modulus, residues: &[u64]) -> (f64, f64) {
+    let small = residues.iter().map(|&x| if x > **q / 2 { -((**q - x) as f64) } else { x as f64 });
+    let (sum, squares) = small.fold((0.0, 0.0), |(sum, squares), x| (sum + x, squares + x * x));
+    (sum / residues.len() as f64, squares / residues.len() as f64)
+}
+
+/// Without its error a ciphertext or a key would be a linear equation for s.
+#[test]
+fn ciphertexts_and_keys_have_their_error() {
+    let setting = &SETTINGS[1];
+    let params = &setting.params;
+    let phase = |index: usize, b: &[u64], a: &[u64], less: &dyn Fn(usize) -> u64| {
+        let q = &params.moduli()[index];
+        let place = |i: usize| q.sub(q.add(b[i], q.mul(a[i], setting.secret.row(index)[i])), less(i));
+        let mut out: Vec<_> = (0..DEGREE).map(place).collect();
+        params.ntts()[index].backward(&mut out);
+        moments(q, &out)
+    };
+    let (mut mean, mut variance) = (0.0, 0.0);
+    for _ in 0..16 {
+        let [b, a] = &setting.encrypt(&[]).parts;
+        let (m, v) = phase(0, b, a, &|_| 0);
+        assert_eq!((m, v), phase(4, &b[4 * DEGREE..], &a[4 * DEGREE..], &|_| 0), "the same error for every prime");
+        (mean, variance) = (mean + m / 16.0, variance + v / 16.0);
+    }
+    assert!(mean.abs() < 0.2 && (variance - 10.5).abs() < 1.0, "{mean} {variance}");
+
+    // b + a·s = e + P·g·s', for each digit: g is 1 modulo the primes of its digit.
+    for (element, key) in setting.keys.parts() {
+        let from = match element {
+            0 => None,
+            element => Some(ring::places(params, element)),
+        };
+        for (digit, [b, a]) in params.digits(key.0).zip(key.1) {
+            let mut seen = Vec::new();
+            for (row, prime) in params.key_primes(key.0).enumerate() {
+                let (q, s) = (&params.moduli()[prime], setting.secret.row(prime));
+                let gadget = if digit.contains(&prime) { params.special(prime) } else { 0 };
+                let from = |i: usize| from.as_ref().map_or_else(|| q.mul(s[i], s[i]), |places| s[places[i]]);
+                let place = row * DEGREE..(row + 1) * DEGREE;
+                seen.push(phase(prime, &b[place.clone()], &a[place], &|i| q.mul(gadget, from(i))));
+            }
+            assert!(seen.iter().all(|both| *both == seen[0]), "the same error for every prime");
+            let (mean, variance) = seen[0];
+            assert!(mean.abs() < 1.0 && (variance - 10.5).abs() < 4.0, "{element}: {mean} {variance}");
+        }
+    }
+}
+
+#[test]
+fn encryptions_of_the_same_differ() {
+    let setting = &SETTINGS[0];
+    let [x, y] = [0, 1].map(|_| setting.encrypt(&[Complex::from(1.0)]).parts);
+    assert!(x[0] != y[0] && x[1] != y[1]);
+    let again = setting.secret.evaluation_keys(&setting.plan).unwrap();
+    for ((_, one), (_, other)) in setting.keys.parts().zip(again.parts()) {
+        assert!(one.1[0][0] != other.1[0][0] && one.1[0][1] != other.1[0][1]);
+    }
+}
+
 #[test]
 fn fresh_residues_are_even() {
     let setting = &SETTINGS[0];

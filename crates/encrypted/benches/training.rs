@@ -33,6 +33,8 @@ struct Run {
     preconditioner: Preconditioner,
     /// Iterations of each round.
     rounds: Vec<usize>,
+    /// The images start with this one, and go around.
+    first: usize,
 }
 
 fn main() {
@@ -46,6 +48,7 @@ fn main() {
         cubic: Cubic::PAPER,
         preconditioner: Preconditioner::Diagonal,
         rounds,
+        first: 0,
     };
     let fitted = Cubic::fitted(8.0).expect("a range");
     let ridge = |name, set, rounds| Run {
@@ -60,6 +63,9 @@ fn main() {
         paper("paper-32768", ParamSet::Ckks32768x16, vec![4]),
         paper("rounds", ParamSet::Ckks16384x8, vec![2; 12]),
         ridge("ridge", ParamSet::Ckks16384x8, vec![2]),
+        Run { first: 64, ..ridge("ridge-turned", ParamSet::Ckks16384x8, vec![2]) },
+        Run { first: 128, ..ridge("ridge-turned", ParamSet::Ckks16384x8, vec![2]) },
+        Run { first: 192, ..ridge("ridge-turned", ParamSet::Ckks16384x8, vec![2]) },
         ridge("ridge-rounds", ParamSet::Ckks16384x8, vec![1, 2, 1]),
     ];
     if wanted.as_ref().is_none_or(|name| name == "left-out") {
@@ -73,6 +79,9 @@ fn main() {
 fn train(run: &Run, features: &[f64], labels: &[usize]) {
     // Starts the count of peak memory anew, where the system allows it.
     let _ = fs::write("/proc/self/clear_refs", "5");
+    let (mut features, mut labels) = (features.to_vec(), labels.to_vec());
+    features.rotate_left(run.first * FEATURES);
+    labels.rotate_left(run.first);
     let cut = run.samples * FEATURES;
     let data = TrainingData::new(&features[..cut], &labels[..run.samples], CLASSES).expect("data");
     let rest = TrainingData::new(&features[cut..], &labels[run.samples..], CLASSES).expect("data");

@@ -1,8 +1,9 @@
 //! Seconds, memory and results of training on ciphertexts.
 //!
-//! `CLEAVE_DATA=FOLDER cargo bench -p cleave-encrypted --bench training`: two iterations as in Chiang 2023 on the first 128 images of
-//! `regnet-mnist`, for each parameter set; then more rounds, with weights that the client encrypts anew; then the ridge
-//! on 192 images, and in the clear with parts left out in turn. Without real data, drawn features stand in, and only the times mean anything.
+//! `CLEAVE_DATA=FOLDER cargo bench -p cleave-encrypted --bench training`: two iterations as in Chiang 2023 on the
+//! first 128 images of `regnet-mnist`, for each parameter set; then more rounds, with weights that the client
+//! encrypts anew; then the ridge on 192 images, and in the clear with parts left out in turn. Without real data,
+//! drawn features stand in, and only the times mean anything.
 
 #![allow(clippy::expect_used, reason = "a benchmark fails by panicking")]
 #![allow(clippy::print_stdout, reason = "a benchmark's output")]
@@ -136,7 +137,8 @@ fn train(run: &Run, features: &[f64], labels: &[usize]) {
             clear.advance(&data, how).expect("an iteration");
             sigmoid.advance(&data, exact).expect("an iteration");
             println!(
-                "  in the clear, iteration {:2}: scores up to {range:.2}, loss {:8.1}, accuracy {:.4}; with the exact sigmoid {:8.1}, {:.4}",
+                "  in the clear, iteration {:2}: scores up to {range:.2}, loss {:8.1}, accuracy {:.4}; \
+                 with the exact sigmoid {:8.1}, {:.4}",
                 clear.iterations(),
                 clear.loss(&rest).expect("a loss"),
                 clear.accuracy(&rest).expect("a share"),
@@ -145,7 +147,8 @@ fn train(run: &Run, features: &[f64], labels: &[usize]) {
             );
         }
         println!(
-            "  decrypted, iteration {:2}: largest error of a weight {:.1e} (largest weight {:.3}), loss {:.1}, accuracy {:.4} on {} other images",
+            "  decrypted, iteration {:2}: largest error of a weight {:.1e} (largest weight {:.3}), loss {:.1}, \
+             accuracy {:.4} on {} other images",
             model.iterations(),
             distance(model.weights(), clear.weights()),
             distance(clear.weights(), &vec![0.0; clear.weights().len()]),

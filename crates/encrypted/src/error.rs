@@ -206,7 +206,8 @@ pub enum Error {
     Write(cleave_secrets::Error),
     /// The moduli are wider than CKKS parameters may be here: less than the table allows.
     #[error(
-        "moduli of {got} bits at degree {degree} are beyond {limit}; the standard's table gives {table} for 128 bits, and later estimates less"
+        "moduli of {got} bits at degree {degree} are beyond {limit} bits; the standard's table gives {table} for 128 bits, \
+         later estimates less"
     )]
     BeyondReserve {
         /// Coefficients of a polynomial.

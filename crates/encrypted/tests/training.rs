@@ -1,5 +1,6 @@
-//! Two iterations of Chiang 2023 on ciphertexts, at the paper's size, against the same in the clear. `CLEAVE_DATA` names the
-//! folder of real data; where it was not set when these tests were built, they report themselves as ignored.
+//! Two iterations of Chiang 2023 on ciphertexts, at the paper's size, against the same in the clear. `CLEAVE_DATA`
+//! names the folder of real data; where it was not set when these tests were built, they report themselves as
+//! ignored.
 
 #![allow(clippy::unwrap_used, reason = "clippy exempts only the test functions themselves")]
 

@@ -114,8 +114,8 @@ impl SecretKey {
 
     /// Decrypts all slots, each with the error that the ciphertext carries.
     ///
-    /// The first two primes are enough: values are expected to be below q_0·q_1/(2·scale). Not in constant time. **Give the result
-    /// to nobody who has the ciphertext**, see the notes on this module.
+    /// The first two primes are enough: values are expected to be below q_0·q_1/(2·scale). Not in constant time.
+    /// **Give the result to nobody who has the ciphertext**, see the notes on this module.
     ///
     /// # Errors
     ///
@@ -183,7 +183,8 @@ impl Ciphertext {
     ///
     /// # Errors
     ///
-    /// [`Error::Level`], [`Error::Scale`], [`Error::OtherParams`], [`Error::OtherKey`] where the two do not go together.
+    /// [`Error::Level`], [`Error::Scale`], [`Error::OtherParams`], [`Error::OtherKey`] where the two do not go
+    /// together.
     pub fn add(&self, other: &Self) -> Result<Self> {
         self.check_alike(other)?;
         Ok(self.with_parts([0, 1].map(|part| self.zip_rows(&self.parts[part], &other.parts[part], true))))
@@ -228,7 +229,8 @@ impl Ciphertext {
         Ok(Self { scale, ..self.with_parts(parts) })
     }
 
-    /// Divides by the last prime, rounds, and drops it: the scale is divided by it too (Cheon, Han, Kim, Kim and Song 2018).
+    /// Divides by the last prime, rounds, and drops it: the scale is divided by it too (Cheon, Han, Kim, Kim and Song
+    /// 2018).
     ///
     /// # Errors
     ///
@@ -244,11 +246,11 @@ impl Ciphertext {
         Ok(Self { scale, ..self.with_parts(parts) })
     }
 
-    /// The same values at a lower level.
+    /// The same values at a lower level, or the same one.
     ///
     /// # Errors
     ///
-    /// [`Error::Level`] if it is not lower, [`Error::Scale`].
+    /// [`Error::Level`] if it is higher, [`Error::Scale`].
     pub fn drop_to(&self, level: usize) -> Result<Self> {
         if level > self.level() {
             return Err(Error::Level { what: "ciphertext to drop", expected: level, got: self.level() });
@@ -258,8 +260,8 @@ impl Ciphertext {
         Ok(self.with_parts(self.parts.each_ref().map(|part| part[..kept].to_vec())))
     }
 
-    /// `factor` times the values, at exactly this level and scale: what makes two ciphertexts addable. It takes one level
-    /// at least. The factor is rounded to a multiple of self.scale/(scale·q).
+    /// `factor` times the values, at exactly this level and scale: what makes two ciphertexts addable. It takes one
+    /// level at least. The factor is rounded to a multiple of self.scale/(scale·q).
     ///
     /// # Errors
     ///
@@ -323,8 +325,8 @@ impl Ciphertext {
         same_level("plaintext", self.level(), plain.level)
     }
 
-    /// Writes the ciphertext for place `place` of batch `batch`; c₁ of a fresh one as its seed. It ends with an HMAC-SHA-256 over all
-    /// that.
+    /// Writes the ciphertext for place `place` of batch `batch`; c₁ of a fresh one as its seed. It ends with an
+    /// HMAC-SHA-256 over all that.
     ///
     /// # Errors
     ///

@@ -26,8 +26,8 @@ impl EvaluationKeys {
     ///
     /// # Errors
     ///
-    /// [`Error::Count`] without pairs, [`Error::Level`], [`Error::Scale`], [`Error::OtherKey`], [`Error::OtherParams`] where they do not go
-    /// together, [`Error::MissingKey`].
+    /// [`Error::Count`] without pairs, [`Error::Level`], [`Error::Scale`], [`Error::OtherKey`],
+    /// [`Error::OtherParams`] where they do not go together, [`Error::MissingKey`].
     pub fn dot(&self, pairs: &[(&Ciphertext, &Ciphertext)]) -> Result<Ciphertext> {
         let Some((first, second)) = pairs.first() else {
             return Err(Error::Count { what: "pairs to multiply", got: 0, expected: "1 or more".into() });

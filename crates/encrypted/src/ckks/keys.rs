@@ -234,10 +234,10 @@ fn public(params: &Params, seed: &[u8; 32], element: u64, index: usize, level: u
 }
 
 /// A key from s' to s.
-struct SwitchingKey {
-    level: usize,
+pub(super) struct SwitchingKey {
+    pub(super) level: usize,
     /// (b, a), rows for the primes of `key_primes(level)`.
-    digits: Vec<[Vec<u64>; 2]>,
+    pub(super) digits: Vec<[Vec<u64>; 2]>,
 }
 
 /// What a provider needs to compute on one client's ciphertexts: the keys of a plan, and the key of tags.
@@ -292,8 +292,8 @@ impl EvaluationKeys {
         })
     }
 
-    /// Brings Σ_e x(X^e)·s(X^e) to (y₀, y₁) with y₀ + y₁·s ≈ that sum, for x transformed, with a row for each prime up to
-    /// its level (hybrid key switching: Han and Ki 2020, section 3).
+    /// Brings Σ_e x(X^e)·s(X^e) to (y₀, y₁) with y₀ + y₁·s ≈ that sum, for x transformed, with a row for each prime
+    /// up to its level (hybrid key switching: Han and Ki 2020, section 3).
     ///
     /// Each digit of x is extended to all primes, multiplied with its part of the key and summed up; then P is divided
     /// out. The digits of x(X^e) are those of x with their values at other places, so that they are extended
@@ -364,10 +364,9 @@ impl EvaluationKeys {
         self.switch(&[RELINEARISE], x)
     }
 
-    /// Exponent, level and digits (b, a) of each key.
     #[cfg(test)]
-    pub(super) fn parts(&self) -> impl Iterator<Item = (u64, (usize, &[[Vec<u64>; 2]]))> {
-        self.keys.iter().map(|(&element, key)| (element, (key.level, key.digits.as_slice())))
+    pub(super) fn parts(&self) -> &BTreeMap<u64, SwitchingKey> {
+        &self.keys
     }
 
     pub(super) fn check_key(&self, what: &'static str, id: KeyId) -> Result<()> {
@@ -421,7 +420,8 @@ impl KeyCollector {
     ///
     /// # Errors
     ///
-    /// [`Error::Bytes`], [`Error::OtherParams`], [`Error::OtherKey`], [`Error::OtherPlace`] for a piece that is not next.
+    /// [`Error::Bytes`], [`Error::OtherParams`], [`Error::OtherKey`], [`Error::OtherPlace`] for a piece that is not
+    /// next.
     pub fn accept(&mut self, bytes: &[u8]) -> Result<()> {
         let params = &self.plan.params;
         let (name, body) = envelope::unwrap_for(Kind::CkksKey, params.hash(), bytes, &Seal::Checksum)?;

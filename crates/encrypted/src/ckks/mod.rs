@@ -7,11 +7,12 @@
 //!  slots ◀── decrypt ◀─ Ciphertext ◀──────────────────────── to_bytes
 //! ```
 //!
-//! A ciphertext (c₀, c₁) holds N/2 complex slots, as the polynomial m with c₀ + c₁·s = scale·m + error modulo q_0⋯q_l. The
-//! scheme is that of Cheon, Kim, Kim and Song ("Homomorphic Encryption for Arithmetic of Approximate Numbers",
-//! ASIACRYPT 2017), on residues modulo primes as Cheon, Han, Kim, Kim and Song ("A Full RNS Variant of Approximate
-//! Homomorphic Encryption", SAC 2018) have it, with the hybrid key switching of Han and Ki ("Better Bootstrapping for
-//! Approximate Homomorphic Encryption", CT-RSA 2020). Transforms and arithmetic modulo primes are `fhe-math`'s.
+//! A ciphertext (c₀, c₁) holds N/2 complex slots, as the polynomial m with c₀ + c₁·s = scale·m + error modulo
+//! q_0⋯q_l. The scheme is that of Cheon, Kim, Kim and Song ("Homomorphic Encryption for Arithmetic of Approximate
+//! Numbers", ASIACRYPT 2017), on residues modulo primes as Cheon, Han, Kim, Kim and Song ("A Full RNS Variant of
+//! Approximate Homomorphic Encryption", SAC 2018) have it, with the hybrid key switching of Han and Ki ("Better
+//! Bootstrapping for Approximate Homomorphic Encryption", CT-RSA 2020). Transforms and arithmetic modulo primes are
+//! `fhe-math`'s.
 //!
 //! | where | what |
 //! |---|---|
@@ -22,8 +23,8 @@
 //! | `cipher` | encryption, decryption, bytes, what needs no key |
 //! | `evaluate` | what needs keys: products, rotations, the conjugation |
 //!
-//! Level and scale go with every ciphertext. What does not fit is an [`Error`](crate::Error), never a wrong number. Only the
-//! size of the values is not seen: beyond q_0⋯q_l/scale they wrap around.
+//! Level and scale go with every ciphertext. What does not fit is an [`Error`](crate::Error), never a wrong number.
+//! Only the size of the values is not seen: beyond q_0⋯q_l/scale they wrap around.
 //!
 //! **Tell nobody what was decrypted** who has ciphertexts and is not to have the key. A decrypted value has the error
 //! of the ciphertext in it, and the key follows from few of those (Li and Micciancio, "On the Security of Homomorphic

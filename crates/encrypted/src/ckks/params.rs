@@ -28,7 +28,8 @@ const HASH_LABEL: &[u8] = b"cleave ckks parameters v1";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ParamSet {
-    /// Degree 2¹⁴, scale 2³⁸, 8 levels: a base prime of 55 bits, 8 of 38 bits, a special one of 60 bits; 419 bits in all.
+    /// Degree 2¹⁴, scale 2³⁸, 8 levels: a base prime of 55 bits, 8 of 38 bits, a special one of 60 bits; 419 bits in
+    /// all.
     #[serde(rename = "ckks-16384-8")]
     Ckks16384x8,
     /// Degree 2¹⁵, scale 2³⁹, 16 levels: a base prime of 55 bits, 16 of 39 bits, three special ones of 45 bits; 814
@@ -372,8 +373,8 @@ fn transform(modulus: &Modulus, degree: usize) -> Result<NttOperator> {
     NttOperator::new(modulus, degree).ok_or(Error::Modulus { role: "ciphertext", got: **modulus, expected })
 }
 
-/// The root ψ that the transform chose. Place i has to hold the value at ψ^(2·r+1), where r is i with its bits reversed:
-/// automorphisms rely on it.
+/// The root ψ that the transform chose. Place i has to hold the value at ψ^(2·r+1), where r is i with its bits
+/// reversed: automorphisms rely on it.
 fn root(modulus: &Modulus, ntt: &NttOperator, degree: usize) -> Result<u64> {
     let mut x = vec![0; degree];
     x[1] = 1;

@@ -1,7 +1,8 @@
 //! Residue number systems: changing the base, dividing by primes, automorphisms.
 //!
-//! A polynomial is a row of `degree` residues a prime, one row after the other, and transformed (NTT) unless
-//! a function says otherwise. Nothing here sees a secret but [`permuted`], and all of it runs without a branch on values.
+//! A polynomial is a row of `degree` residues a prime, one row after the other, and transformed (NTT) unless a
+//! function says otherwise. Nothing here sees a secret but [`permuted`], and all of it runs without a branch on
+//! values.
 
 use std::ops::Range;
 
@@ -133,8 +134,8 @@ pub(super) fn without_special(params: &Params, level: usize, rows: &[u64]) -> Ve
     out
 }
 
-/// x(X^element): the value at the root ψ^e is that of x at ψ^(e·element), so that values change their places. Where each
-/// comes from.
+/// x(X^element): the value at the root ψ^e is that of x at ψ^(e·element), so that values change their places. Where
+/// each comes from.
 pub(super) fn places(params: &Params, element: u64) -> Vec<usize> {
     let n = params.degree();
     let bits = n.ilog2();

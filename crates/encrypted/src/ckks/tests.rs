@@ -554,13 +554,13 @@ fn ciphertexts_and_keys_have_their_error() {
 
     // b + a·s = e + P·g·s', for each digit: g is 1 modulo the primes of its digit.
     for (element, key) in setting.keys.parts() {
-        let from = match element {
+        let from = match *element {
             0 => None,
             element => Some(ring::places(params, element)),
         };
-        for (digit, [b, a]) in params.digits(key.0).zip(key.1) {
+        for (digit, [b, a]) in params.digits(key.level).zip(&key.digits) {
             let mut seen = Vec::new();
-            for (row, prime) in params.key_primes(key.0).enumerate() {
+            for (row, prime) in params.key_primes(key.level).enumerate() {
                 let (q, s) = (&params.moduli()[prime], setting.secret.row(prime));
                 let gadget = if digit.contains(&prime) { params.special(prime) } else { 0 };
                 let from = |i: usize| from.as_ref().map_or_else(|| q.mul(s[i], s[i]), |places| s[places[i]]);
@@ -580,8 +580,8 @@ fn encryptions_of_the_same_differ() {
     let [x, y] = [0, 1].map(|_| setting.encrypt(&[Complex::from(1.0)]).parts);
     assert!(x[0] != y[0] && x[1] != y[1]);
     let again = setting.secret.evaluation_keys(&setting.plan).unwrap();
-    for ((_, one), (_, other)) in setting.keys.parts().zip(again.parts()) {
-        assert!(one.1[0][0] != other.1[0][0] && one.1[0][1] != other.1[0][1]);
+    for ((_, one), (_, other)) in setting.keys.parts().iter().zip(again.parts()) {
+        assert!(one.digits[0][0] != other.digits[0][0] && one.digits[0][1] != other.digits[0][1]);
     }
 }
 

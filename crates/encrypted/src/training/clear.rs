@@ -160,7 +160,8 @@ fn subtract(row: &mut [f64], factor: f64, other: &[f64]) {
     row.iter_mut().zip(other).for_each(|(x, y)| *x -= factor * y);
 }
 
-/// What stands for the inverse Hessian. The client folds it into what it sends, so that each costs the provider the same.
+/// What stands for the inverse Hessian. The client folds it into what it sends, so that each costs the provider the
+/// same.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Preconditioner {
     /// B̄_j = 1/(ε + ¼·Σ_i Σ_k |x_ij·x_ik|), the same for every class, with ε = 10⁻¹⁰: the quadratic gradient of the
@@ -335,7 +336,8 @@ impl Model {
         }
     }
 
-    /// One iteration: P = σ(X·Vᵀ), G = B̄ ⊙ (Y − P)ᵀX, T = W + (1 + γ)G, W ← (1 − η)T + ηV, V ← T (Chiang 2023, algorithm 1).
+    /// One iteration: P = σ(X·Vᵀ), G = B̄ ⊙ (Y − P)ᵀX, T = W + (1 + γ)G, W ← (1 − η)T + ηV, V ← T (Chiang 2023,
+    /// algorithm 1).
     ///
     /// # Errors
     ///

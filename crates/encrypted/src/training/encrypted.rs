@@ -81,7 +81,8 @@ impl TrainingClient {
     ///
     /// # Errors
     ///
-    /// [`Error::Count`] for a shape that does not fit into the slots, [`Error::Level`] for parameters without an iteration.
+    /// [`Error::Count`] for a shape that does not fit into the slots, [`Error::Level`] for parameters without an
+    /// iteration.
     pub fn new(params: &Params, secret: &Secret, shape: Shape) -> Result<Self> {
         let layout = Layout::checked(params, shape)?;
         Ok(Self { secret: SecretKey::new(params, secret), layout })
@@ -103,8 +104,8 @@ impl TrainingClient {
 
     /// Encrypts samples, directions and labels, once for any number of iterations and rounds.
     ///
-    /// The preconditioner is computed here and not on ciphertexts: it needs divisions, which take many levels, and folded
-    /// into the samples it saves a level in every iteration.
+    /// The preconditioner is computed here and not on ciphertexts: it needs divisions, which take many levels, and
+    /// folded into the samples it saves a level in every iteration.
     ///
     /// # Errors
     ///
@@ -169,9 +170,9 @@ impl TrainingClient {
         })
     }
 
-    /// Decrypts weights. Those beyond ±2¹⁶ are cut off, so that encrypting them anew never fails: a provider that sent a
-    /// ciphertext of its own making would learn something of the key from a failure. **Keep them from the provider**, and from everybody who has the ciphertexts: see the notes on
-    /// [`ckks`](crate::ckks).
+    /// Decrypts weights. Those beyond ±2¹⁶ are cut off, so that encrypting them anew never fails: a provider that
+    /// sent a ciphertext of its own making would learn something of the key from a failure. **Keep them from the
+    /// provider**, and from everybody who has the ciphertexts: see the notes on [`ckks`](crate::ckks).
     ///
     /// # Errors
     ///
@@ -235,8 +236,8 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// [`Error::Level`] if the weights have too few levels for so many, [`Error::Count`] for another shape, [`Error::Stopped`],
-    /// [`Error::MissingKey`], [`Error::OtherKey`], [`Error::OtherParams`].
+    /// [`Error::Level`] if the weights have too few levels for so many, [`Error::Count`] for another shape,
+    /// [`Error::Stopped`], [`Error::MissingKey`], [`Error::OtherKey`], [`Error::OtherParams`].
     pub fn train(
         &self,
         data: &EncryptedData,
@@ -266,8 +267,8 @@ impl Trainer {
         Ok(model)
     }
 
-    /// T = a·V + b·other + Σ_i r_i·d_i, with r = (1 + γ)(Y − p(X·V)). The last average, W = (1 − η)T + ηV, is left to the next
-    /// iteration or to the client, so that it costs no level.
+    /// T = a·V + b·other + Σ_i r_i·d_i, with r = (1 + γ)(Y − p(X·V)). The last average, W = (1 − η)T + ηV, is left to
+    /// the next iteration or to the client, so that it costs no level.
     fn iterate(&self, data: &EncryptedData, model: &EncryptedModel, cubic: Cubic) -> Result<EncryptedModel> {
         let level = model.ahead.first().map_or(0, Ciphertext::level);
         let samples = self.layout.shape.samples;

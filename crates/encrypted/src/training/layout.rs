@@ -21,12 +21,13 @@ pub struct Shape {
 
 /// Where numbers stand in the slots.
 ///
-/// Slot (i, q, k) of ciphertext m, at i·inner + q·classes + k, is about sample i of a block, class k, and the features 2f
-/// and 2f + 1 with f = m·pairs + q, the first as real part and the second as imaginary part.
+/// Slot (i, q, k) of ciphertext m, at i·inner + q·classes + k, is about sample i of a block, class k, and the
+/// features 2f and 2f + 1 with f = m·pairs + q, the first as real part and the second as imaginary part.
 ///
-/// Samples go around the whole ciphertext, so that few rotations sum over them and leave the sum at every
-/// sample, without a mask: that is what the new weights have to look like. Only the scores, one ciphertext a block, are
-/// summed over q, where a mask is needed. Complex slots halve the number of ciphertexts: Re((a − ib)(v + iw)) = av + bw.
+/// Samples go around the whole ciphertext, so that few rotations sum over them and leave the sum at every sample,
+/// without a mask: that is what the new weights have to look like. Only the scores, one ciphertext a block, are
+/// summed over q, where a mask is needed. Complex slots halve the number of ciphertexts: Re((a − ib)(v + iw)) = av +
+/// bw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Layout {
     pub(crate) params: Params,
@@ -77,8 +78,8 @@ impl Layout {
         self.shape.samples.div_ceil(self.block)
     }
 
-    /// One after the other, steps to rotate by at once: x plus its rotations replaces x. `step` is that from one place to
-    /// the next. Fours cost less than twos, since the rotations of one step share most of their work.
+    /// One after the other, steps to rotate by at once: x plus its rotations replaces x. `step` is that from one
+    /// place to the next. Fours cost less than twos, since the rotations of one step share most of their work.
     fn chain(count: usize, step: i64) -> Vec<Vec<i64>> {
         let (mut rest, mut step, mut out) = (count, step, Vec::new());
         while rest > 1 {
@@ -149,8 +150,8 @@ impl Layout {
         Some(block * self.block + i).filter(|&sample| sample < self.shape.samples)
     }
 
-    /// Takes weights out of the slots of group `group`, class after class. The copies at all samples differ by their errors: their mean is
-    /// taken.
+    /// Takes weights out of the slots of group `group`, class after class. The copies at all samples differ by their
+    /// errors: their mean is taken.
     pub(crate) fn take_weights(&self, group: usize, slots: &[Complex], weights: &mut [f64]) {
         let d = self.shape.features;
         for (q, class) in (0..self.pairs).flat_map(|q| (0..self.shape.classes).map(move |class| (q, class))) {

@@ -1,4 +1,5 @@
-//! The last layer of a network, trained on ciphertexts: multinomial logistic regression on features that stay encrypted.
+//! The last layer of a network, trained on ciphertexts: multinomial logistic regression on features that stay
+//! encrypted.
 //!
 //! ```text
 //!  client                                                       provider
@@ -9,10 +10,11 @@
 //!    └─▶ the next round, with the weights encrypted anew
 //! ```
 //!
-//! After Chiang ("Privacy-Preserving CNN Training with Transfer Learning", 2023): squared likelihood error, a cubic in place of the
-//! sigmoid, the quadratic gradient, the enhanced Nesterov method. [`Model::advance`] is that in the clear, in double
-//! precision, and [`Trainer::train`] on [`ckks`](crate::ckks) ciphertexts. Its packing is not the paper's: see
-//! `docs/encrypted-training.md`, which also says what the provider sees and what must never go back to it.
+//! After Chiang ("Privacy-Preserving CNN Training with Transfer Learning", 2023): squared likelihood error, a cubic
+//! in place of the sigmoid, the quadratic gradient, the enhanced Nesterov method. [`Model::advance`] is that in the
+//! clear, in double precision, and [`Trainer::train`] on [`ckks`](crate::ckks) ciphertexts. Its packing is not the
+//! paper's: see `docs/encrypted-training.md`, which also says what the provider sees and what must never go back to
+//! it.
 //!
 //! ```
 //! use cleave_encrypted::{ckks::{ParamSet, Params}, training::{Model, Shape, TrainingData, iterations}};

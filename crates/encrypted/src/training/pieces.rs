@@ -46,8 +46,8 @@ impl EncryptedModel {
         self.batch
     }
 
-    /// Writes each ciphertext in bytes of its own, in the order in which a [`Collector`] wants them. What was computed is
-    /// cut to its last level, at which it can only be decrypted.
+    /// Writes each ciphertext in bytes of its own, in the order in which a [`Collector`] wants them. What was
+    /// computed is cut to its last level, at which it can only be decrypted.
     pub fn pieces<'a>(&'a self, tags: &'a Tags) -> impl Iterator<Item = Result<Vec<u8>>> + 'a {
         let roles = match self.fresh {
             true => [Role::Ahead, Role::Weight],
@@ -84,7 +84,8 @@ impl Collector {
     ///
     /// # Errors
     ///
-    /// [`Error::Count`] for a shape that does not fit into the slots, [`Error::Level`] for parameters without an iteration.
+    /// [`Error::Count`] for a shape that does not fit into the slots, [`Error::Level`] for parameters without an
+    /// iteration.
     pub fn data(tags: Tags, shape: Shape, batch: [u8; 32]) -> Result<Self> {
         let layout = Layout::checked(tags.params(), shape)?;
         let (top, blocks) = (layout.params.levels(), layout.blocks());
@@ -150,8 +151,8 @@ impl Collector {
     ///
     /// # Errors
     ///
-    /// [`Error::Bytes`], [`Error::OtherParams`], [`Error::OtherKey`], [`Error::OtherPlace`] for a piece that is not next,
-    /// [`Error::Level`], [`Error::Scale`].
+    /// [`Error::Bytes`], [`Error::OtherParams`], [`Error::OtherKey`], [`Error::OtherPlace`] for a piece that is not
+    /// next, [`Error::Level`], [`Error::Scale`].
     pub fn accept(&mut self, bytes: &[u8]) -> Result<()> {
         let mut index = self.got.len();
         let next = self.expected.iter().find(|(_, count, _)| {

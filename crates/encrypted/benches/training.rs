@@ -13,8 +13,7 @@ use std::{fs, io::Read, path::Path, time::Instant};
 use cleave_encrypted::{
     ckks::{ParamSet, Params},
     training::{
-        Activation, Cubic, Method, Model, Preconditioner, Shape, Trainer, TrainingClient, TrainingData, iterations,
-        key_plan,
+        Activation, Cubic, Method, Model, Preconditioner, Trainer, TrainingClient, TrainingData, iterations, key_plan,
     },
 };
 use cleave_secrets::Secret;
@@ -87,7 +86,7 @@ fn train(run: &Run, features: &[f64], labels: &[usize]) {
     let data = TrainingData::new(&features[..cut], &labels[..run.samples], CLASSES).expect("data");
     let rest = TrainingData::new(&features[cut..], &labels[run.samples..], CLASSES).expect("data");
     let params = Params::named(run.set).expect("parameters");
-    let shape = Shape { samples: run.samples, features: FEATURES + 1, classes: CLASSES };
+    let shape = data.shape();
     println!(
         "{}: {}, {} images, rounds {:?}, {} threads",
         run.name,

@@ -33,6 +33,23 @@
 //! In constant time: arithmetic modulo primes and their transforms, also in encryption. Not in constant time: encoding
 //! and decoding (floating point), centring while decrypting, the draw of the secret key (as in BFV). Nobody outside has
 //! reviewed it.
+//!
+//! ```
+//! use cleave_encrypted::ckks::{Complex, KeyPlan, ParamSet, Params, Plaintext, SecretKey};
+//!
+//! let params = Params::named(ParamSet::Ckks16384x8)?;
+//! let secret = SecretKey::generate(&params)?;
+//! let keys = secret.evaluation_keys(&KeyPlan::new(&params).relinearise(2).rotate(1, 1))?;
+//! let slots: Vec<_> = (0..params.slots()).map(|j| Complex::from(j as f64 / 8192.0)).collect();
+//! let x = secret.encrypt(&Plaintext::encode(&params, &slots, 2, params.scale())?)?;
+//!
+//! // On the provider's side: the square of the next slot.
+//! let next = keys.rotate(&keys.multiply(&x, &x)?.rescale()?, 1)?;
+//!
+//! let got = secret.decrypt(&next)?;
+//! assert!((got[0] - slots[1] * slots[1]).abs() < 1e-6);
+//! # Ok::<(), cleave_encrypted::Error>(())
+//! ```
 
 mod cipher;
 mod embedding;

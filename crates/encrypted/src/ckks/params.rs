@@ -15,7 +15,10 @@ use crate::{Error, ParamsHash, Result, error::refused, sample};
 /// "Homomorphic Encryption Security Standard" (HomomorphicEncryption.org, 2018), Table 1, ternary secret.
 /// It ends at 2¹⁵.
 const TABLE: [(usize, u64); 4] = [(4096, 109), (8192, 218), (16384, 438), (32768, 881)];
-/// Later estimates are lower than the table, so that a thirtieth of it stays unused: 851 bits at degree 2¹⁵.
+/// Later estimates are lower than the table, so that a thirtieth of it stays unused: 210 bits at degree 2¹³, 423 at
+/// 2¹⁴, 851 at 2¹⁵. The documentation of the lattice estimator (github.com/malb/lattice-estimator, docs/schemes/hes.rst)
+/// gives 2^121.8 operations for 226 bits at 2¹³; as these bits go about with the inverse of the modulus', 128 are met
+/// near 215, and not at the 218 of the table.
 const RESERVE: u64 = 30;
 /// Products of two residues of 61 bits, summed over a digit for each prime, fit into 128 bits.
 const MAX_PRIMES: usize = 48;

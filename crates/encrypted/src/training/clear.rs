@@ -4,6 +4,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+use super::layout::Shape;
 use crate::{Error, Result};
 
 /// Most samples, features and classes.
@@ -65,6 +66,11 @@ impl TrainingData {
             x.extend(sample);
         }
         Ok(Self { samples, features: width + 1, classes, x, labels: Zeroizing::new(labels.to_vec()) })
+    }
+
+    /// n, d and c.
+    pub fn shape(&self) -> Shape {
+        Shape { samples: self.samples, features: self.features, classes: self.classes }
     }
 
     /// n.

@@ -112,9 +112,9 @@ impl TrainingClient {
     /// [`Error::Count`] for data of another shape, [`Error::Value`], [`Error::Randomness`].
     pub fn encrypt_data(&self, data: &TrainingData, preconditioner: Preconditioner) -> Result<EncryptedData> {
         let layout = &self.layout;
-        let Shape { samples, features, classes } = layout.shape;
-        if (data.samples(), data.features(), data.classes()) != (samples, features, classes) {
-            let expected = format!("{samples} samples of {features} in {classes} classes");
+        let features = layout.shape.features;
+        if data.shape() != layout.shape {
+            let expected = format!("{:?}", layout.shape);
             return Err(Error::Count { what: "samples", got: data.samples(), expected });
         }
         let top = layout.params.levels();

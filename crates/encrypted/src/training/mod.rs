@@ -22,8 +22,7 @@
 //! let params = Params::named(ParamSet::Ckks16384x8)?;
 //! assert_eq!(iterations(&params), 2);
 //! let data = TrainingData::new(&[0.5, 2.0, 1.5, 0.0], &[0, 1], 2)?;
-//! let shape = Shape { samples: data.samples(), features: data.features(), classes: data.classes() };
-//! assert_eq!(shape, Shape { samples: 2, features: 3, classes: 2 });
+//! assert_eq!(data.shape(), Shape { samples: 2, features: 3, classes: 2 });
 //! let mut model = Model::start(&data, 0.0);
 //! model.advance(&data, cleave_encrypted::training::Method::PAPER)?;
 //! assert_eq!(model.accuracy(&data)?, 1.0);

@@ -27,8 +27,9 @@
 //! Only the size of the values is not seen: beyond q_0⋯q_l/scale they wrap around.
 //!
 //! **Tell nobody what was decrypted** who has ciphertexts and is not to have the key. A decrypted value has the error
-//! of the ciphertext in it, and the key follows from few of those (Li and Micciancio, "On the Security of Homomorphic
-//! Encryption on Approximate Numbers", EUROCRYPT 2021). No noise is added here that would hide it.
+//! of the ciphertext in it, and one ciphertext with its decryption gives the key (Li and Micciancio, "On the Security
+//! of Homomorphic Encryption on Approximate Numbers", EUROCRYPT 2021; a test here does it). No noise is added that
+//! would hide it.
 //!
 //! In constant time: arithmetic modulo primes and their transforms, also in encryption. Not in constant time: encoding
 //! and decoding (floating point), centring while decrypting, the draw of the secret key (as in BFV). Nobody outside has

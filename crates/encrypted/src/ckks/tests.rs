@@ -574,6 +574,37 @@ fn ciphertexts_and_keys_have_their_error() {
     }
 }
 
+/// The attack of Li and Micciancio 2021: whoever has (b, a) and is told what it decrypts to, to the last bit, solves
+/// m = b + a·s for s. One ciphertext is enough, at a real size too. Rounded to six decimals, this way fails; others
+/// may not.
+#[test]
+fn one_decrypted_ciphertext_gives_the_key() {
+    let params = Params::named(ParamSet::Ckks16384x8).unwrap();
+    let secret = SecretKey::generate(&params).unwrap();
+    let slots: Vec<_> = (0..params.slots()).map(|j| Complex::new((j as f64).sin(), 0.25)).collect();
+    let x = secret.encrypt(&Plaintext::encode(&params, &slots, 1, params.scale()).unwrap()).unwrap();
+    let told = secret.decrypt(&x).unwrap();
+
+    let (n, q) = (params.degree(), &params.moduli()[0]);
+    let solve = |told: &[Complex]| {
+        let whole =
+            params.embedding().coefficients(told).iter().map(|c| (c * x.scale()).round() as i64).collect::<Vec<_>>();
+        let mut m = q.reduce_vec_i64(&whole);
+        params.ntts()[0].forward(&mut m);
+        let [b, a] = x.parts.each_ref().map(|part| &part[..n]);
+        let inverse = |a: u64| q.pow(a, **q - 2);
+        let mut s: Vec<_> = (0..n).map(|i| q.mul(q.sub(m[i], b[i]), inverse(a[i]))).collect();
+        params.ntts()[0].backward(&mut s);
+        s
+    };
+    let mut expected = secret.row(0).to_vec();
+    params.ntts()[0].backward(&mut expected);
+    assert!(solve(&told) == expected, "the whole key");
+    let rounded = |x: f64| (x * 1e6).round() / 1e6;
+    let told: Vec<_> = told.iter().map(|slot| Complex::new(rounded(slot.re), rounded(slot.im))).collect();
+    assert!(solve(&told) != expected);
+}
+
 #[test]
 fn encryptions_of_the_same_differ() {
     let setting = &SETTINGS[0];

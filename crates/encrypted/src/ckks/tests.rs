@@ -236,7 +236,8 @@ fn errors_of_named_sets_stay_within_the_analysis() {
         let square = |j: usize| slots[j] * slots[j];
         let turned = |j: usize| slots[(j + 3) % slots.len()];
         let third = |j: usize| slots[j] * Complex::from(1.0 / 3.0);
-        let operations: [(&str, Ciphertext, &dyn Fn(usize) -> Complex, f64); 7] = [
+        type Expected<'a> = &'a dyn Fn(usize) -> Complex;
+        let operations: [(&str, Ciphertext, Expected<'_>, f64); 7] = [
             ("encrypt", x.clone(), &same, fresh),
             ("add", x.add(&x).unwrap(), &|j| slots[j] + slots[j], 2.0 * fresh),
             ("multiply by a plaintext", x.multiply_plain(&plain).unwrap().rescale().unwrap(), &square, product),

@@ -17,7 +17,8 @@ train() {
     [ -f "$out/$name.safetensors" ] && return
     resume=
     if ls "$out/$name.safetensors.run"/state* > /dev/null 2>&1; then resume=--resume; fi
-    $cleave "$@" $resume --seed 1 --device "$device" --out "$out/$name.safetensors" --json > "$out/$name.train.json"
+    $cleave "$@" $resume --seed 1 --device "$device" --out "$out/$name.safetensors" --json > "$out/$name.train.part"
+    mv "$out/$name.train.part" "$out/$name.train.json"
 }
 
 # audit NAME MODEL ARGUMENTS: OUT/NAME.audit.json with its page and its table

@@ -9,13 +9,14 @@ tested="--data $data --split test --device $device"
 
 # confuse NAME NETWORK ARGUMENTS: OUT/NAME.safetensors with its key, which lies in the clear and is drawn from a number,
 # since no secret is worth keeping here; what was measured goes to OUT/NAME.json
+drawn=1
 confuse() {
     name=$1
     network=$2
     shift 2
     [ -f "$out/$name.json" ] && return
     rm -f "$out/$name.key"
-    $cleave confuse "$out/$network.safetensors" "$@" $tested --clear --guessable-seed 1 --json \
+    $cleave confuse "$out/$network.safetensors" "$@" $tested --clear --guessable-seed $drawn --json \
         --out "$out/$name.safetensors" --key-out "$out/$name.key" > "$out/$name.part"
     mv "$out/$name.part" "$out/$name.json"
 }
@@ -33,6 +34,17 @@ for network in alexnet vgg resnet; do
     done
     confuse $network-samp-relative $network --strategy samp --per-layer relative
 done
+
+# The same with other draws of positions and weights, which tell how much is luck.
+for drawn in 2 3 4 5; do
+    for network in alexnet vgg resnet; do
+        for strategy in samp init mixed mimic paired; do
+            confuse $network-$strategy-draw$drawn $network --strategy $strategy
+            rm -f "$out/$network-$strategy-draw$drawn.safetensors"
+        done
+    done
+done
+drawn=1
 
 # Fig. 4: other shares of the channels.
 for percent in 2 3 4 6 8 10; do # 1 % is less than one channel a layer
@@ -71,7 +83,9 @@ for network in vgg resnet; do
     for strategy in samp init mixed mimic paired; do
         name=$network-$strategy
         [ -f "$out/$name.audit.json" ] && continue
-        $cleave audit-confused "$out/$name.safetensors" --key "$out/$name.key" --data "$data" --labelled 50,500 --seed 1 \
+        resume=
+        if [ -d "$out/$name.audit.json.run" ]; then resume=--resume; fi
+        $cleave audit-confused "$out/$name.safetensors" $resume --key "$out/$name.key" --data "$data" --labelled 50,500 --seed 1 \
             --device "$device" --record "$out/$name.audit.json" --report "$out/$name.audit.html" > "$out/$name.audit.txt"
     done
 done

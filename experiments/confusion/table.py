@@ -37,6 +37,13 @@ def confused(names):
 strategies = ["samp", "init", "mixed", "mimic", "paired"]
 networks = ["alexnet", "vgg", "resnet"]
 confused(f"{network}-{kind}" for network in networks for kind in [*strategies, "samp-relative"])
+row("without the key, draws 1 to 5", *strategies)
+row(*6 * ["---"])
+for network in networks:
+    draws = [[read(f"{network}-{kind}{end}.json") for end in ["", *(f"-draw{n}" for n in range(2, 6))]] for kind in strategies]
+    wrong = [sorted(made["accuracy_without"] for made in of if made is not None) for of in draws]
+    row(network, *(f"{percent(of[len(of) // 2])} ({percent(of[0])} to {percent(of[-1])})" if of else "" for of in wrong))
+print()
 confused(f"resnet-{strategy}-{share}" for strategy in ["samp", "init"] for share in [2, 3, 4, 6, 8, 10])
 confused(path.stem for path in sorted(out.glob("resnet-only-*.json")))
 confused(["vgg-search"])

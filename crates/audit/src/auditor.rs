@@ -6,7 +6,7 @@ use crate::extraction::extract;
 use crate::jacobian::visible;
 use crate::keyed::{Sides, UnderKey, attack};
 use crate::least_squares::{is_one_layer, solve};
-use crate::parts::{Parts, Pictured};
+use crate::parts::{Parts, Pictured, fingerprint};
 use crate::pixels::Lot;
 use crate::probe::probe;
 use crate::query_free::substitute;
@@ -18,7 +18,7 @@ use crate::{
     SubstituteSettings, Target, Visible, record_hash,
 };
 use burn::tensor::Tensor;
-use cleave_data::{LoadOptions, Loader};
+use cleave_data::Loader;
 use cleave_keyed::Scramble;
 use cleave_leakage::{LeakageError, Noise, Report, SpectrumSettings, dfil, mse_bound};
 use cleave_nets::{Defence, Distribution, Pass};
@@ -200,9 +200,9 @@ impl Auditor<'_> {
             "subject": serde_json::to_value(subject).map_err(cleave_nets::Error::from)?,
             "candidates": candidates.iter().map(candidate).collect::<Result<Vec<_>, _>>()?,
             "judge": self.judge.hash()?,
-            "attacker": images(self.attacker),
-            "tuning": images(self.tuning),
-            "private": images(self.private),
+            "attacker": fingerprint(self.attacker),
+            "tuning": fingerprint(self.tuning),
+            "private": fingerprint(self.private),
         }))
     }
 
@@ -240,19 +240,6 @@ pub(crate) fn device_name(device: &cleave_nets::Device) -> String {
     let written = format!("{device:?}");
     let inner = written.strip_prefix("Device<").and_then(|rest| rest.strip_suffix('>'));
     inner.map_or_else(|| written.clone(), str::to_owned)
-}
-
-/// What tells sets of images apart, and ways to cut them into batches.
-fn images(loader: &Loader) -> serde_json::Value {
-    let LoadOptions { batch_size, augmentation, drop_last, seed, .. } = *loader.options();
-    serde_json::json!({
-        "images": loader.dataset().len(),
-        "sha256": loader.dataset().fingerprint(),
-        "batch": batch_size,
-        "augmentation": augmentation,
-        "drop_last": drop_last,
-        "seed": seed,
-    })
 }
 
 /// An interruption inside a candidate, counted among all of them.

@@ -15,13 +15,13 @@ mod tune;
 
 use crate::auditor::device_name;
 use crate::observer::Observer;
+use crate::parts::{Parts, Pictured, fingerprint};
 use crate::pixels::{Lot, to_host};
 use crate::probe::CHUNK;
 use crate::{Error, Share};
 use cleave_confusion::{ConfusionKey, Groups, Strategy, gain, strip, without};
 use cleave_data::{LoadOptions, Loader, Preparation};
 use cleave_nets::{Network, Pass, argmax};
-use prune::Choice;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -29,8 +29,10 @@ pub use record::{
     ConfusionAudit, Detection, DetectionKind, GroupFindings, Pruning, PruningKind, Saliency, SaliencyColumn,
     SaliencyKind, SaliencyOf, TuneStart, Tuning, TuningPoint,
 };
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::time::Instant;
+use std::cell::Cell;
+use std::path::Path;
 
 /// A confused network, and the key to measure attacks with.
 pub struct ConfusionTarget {
@@ -212,68 +214,166 @@ const ATTACKER: &str = "the attacker";
 /// Attacks a confused network.
 ///
 /// `own` are the attacker's images, of which `settings` says how many are used, and `test` those that accuracy is
-/// measured on. What loaders say about batches and order is not used.
+/// measured on. What loaders say about batches and order is not used. `folder` keeps finished parts, from which an
+/// interrupted audit goes on; without it such an audit starts anew.
 ///
 /// # Errors
 /// [`Error::Confusion`] where the key is for another network; [`Error::Classes`]; [`Error::TooFewImages`];
 /// [`Error::Setting`] for images prepared otherwise than the target's, for a network with a signal, and for settings out
-/// of range; [`Error::Interrupted`] where the observer says stop.
+/// of range; [`Error::OtherRun`] when the folder holds another audit; [`Error::Interrupted`] where the observer says stop.
 pub fn audit_confusion(
     target: &ConfusionTarget,
     own: &Loader,
     test: &Loader,
     settings: &ConfusionSettings,
+    folder: Option<&Path>,
     observer: &mut dyn Observer,
 ) -> Result<ConfusionAudit, Error> {
-    let began = Instant::now();
     let plain = strip(&target.widened, &target.key)?;
     check(target, [own, test], settings)?;
+    let parts = Parts::open(folder, &identity(target, [own, test], settings)?)?;
     let field = field(target, own, test, settings)?;
-    let mut audit = frame(target, &plain, &field)?;
-    let tries = |attack| settings.attacks.contains(&attack);
-    let detected = if tries(ConfusionAttack::Detection) { detect::all(&field, observer)? } else { Vec::new() };
-    audit.detections = detected.iter().map(|found| found.finding.clone()).collect();
-    let mut attacked: Option<(f64, Network)> = None;
-    let mut keep = |accuracy: Share, network: Network| {
-        if attacked.as_ref().is_none_or(|(best, _)| accuracy.share > *best) {
-            attacked = Some((accuracy.share, network));
-        }
-    };
-    for found in &detected {
-        keep(found.finding.accuracy, without(field.widened, &found.marks)?);
+    let run = Run { field: &field, plain: &plain, parts: &parts, done: Cell::new(0) };
+    let attacked = run.all(frame(target, &plain, &field)?, observer);
+    attacked.map_err(|error| match error {
+        Error::Interrupted { .. } => Error::Interrupted { done: run.done.get(), all: run.count() },
+        error => error,
+    })
+}
+
+/// All attacks on one network.
+struct Run<'a> {
+    field: &'a Field<'a>,
+    plain: &'a Network,
+    parts: &'a Parts<'a>,
+    /// Parts that are finished.
+    done: Cell<usize>,
+}
+
+impl Run<'_> {
+    fn tries(&self, attack: ConfusionAttack) -> bool {
+        self.field.settings.attacks.contains(&attack)
     }
-    for labelled in numbers(settings, field.order.len()) {
-        let pruned = if tries(ConfusionAttack::Pruning) || tries(ConfusionAttack::Combination) {
-            let (found, Choice { marks, .. }) = prune::all(&field, &field.labelled(labelled)?, &detected, observer)?;
-            audit.prunings.extend(found);
-            let network = without(field.widened, &marks)?;
-            keep(field.accuracy_of(&network)?, network.clone());
-            Some(network)
-        } else {
-            None
-        };
-        let scratch;
-        let mut runs = Vec::new();
-        if tries(ConfusionAttack::FineTuning) {
-            scratch = Network::random(plain.architecture().clone(), settings.seed, plain.device())?;
-            runs.extend([
-                (TuneStart::WithoutKey, field.widened),
-                (TuneStart::WithKey, &plain),
-                (TuneStart::Scratch, &scratch),
-            ]);
+
+    fn prunes(&self) -> bool {
+        self.tries(ConfusionAttack::Pruning) || self.tries(ConfusionAttack::Combination)
+    }
+
+    /// What networks are trained from.
+    fn starts(&self) -> Vec<TuneStart> {
+        let mut starts = Vec::new();
+        if self.tries(ConfusionAttack::FineTuning) {
+            starts.extend([TuneStart::WithoutKey, TuneStart::WithKey, TuneStart::Scratch]);
         }
-        runs.extend(pruned.as_ref().filter(|_| tries(ConfusionAttack::Combination)).map(|n| (TuneStart::Pruned, n)));
-        for (start, network) in runs {
-            audit.tunings.push(tune::tune(&field, start, network, labelled, observer)?);
+        starts.extend(self.tries(ConfusionAttack::Combination).then_some(TuneStart::Pruned));
+        starts
+    }
+
+    /// Parts there are.
+    fn count(&self) -> usize {
+        let detections = if self.tries(ConfusionAttack::Detection) { detect::KINDS.len() } else { 0 };
+        detections + self.numbers().len() * (usize::from(self.prunes()) + self.starts().len())
+    }
+
+    fn part<T: Serialize + DeserializeOwned + Pictured>(
+        &self,
+        name: &str,
+        make: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let part = self.parts.part(name, make)?;
+        self.done.set(self.done.get() + 1);
+        Ok(part)
+    }
+
+    fn all(&self, mut audit: ConfusionAudit, observer: &mut dyn Observer) -> Result<ConfusionAudit, Error> {
+        let field = self.field;
+        let mut detected = Vec::new();
+        if self.tries(ConfusionAttack::Detection) {
+            for (at, kind) in detect::KINDS.into_iter().enumerate() {
+                detected.push(self.part(&format!("detection-{at}"), || detect::one(field, kind, observer))?);
+            }
+        }
+        audit.detections = detected.iter().map(|found| found.finding.clone()).collect();
+        let marked = detected.iter().map(|found| (found.finding.accuracy, without(field.widened, &found.marks)));
+        let mut best: Option<(Share, Network)> = None;
+        for (accuracy, network) in marked {
+            keep(&mut best, accuracy, network?);
+        }
+        for labelled in self.numbers() {
+            let mut pruned = None;
+            if self.prunes() {
+                let attack = || prune::all(field, &field.labelled(labelled)?, &detected, observer);
+                let found = self.part(&format!("pruning-{labelled}"), attack)?;
+                audit.prunings.extend(found.findings);
+                let network = without(field.widened, &found.marks)?;
+                keep(&mut best, field.accuracy_of(&network)?, network.clone());
+                pruned = Some(network);
+            }
+            for start in self.starts() {
+                let network = self.start(start, pruned.as_ref())?;
+                let tune = || tune::tune(field, start, &network, labelled, observer).map(Tuned);
+                let Tuned(tuned) = self.part(&format!("tuning-{labelled}-{start:?}"), tune)?;
+                audit.tunings.push(tuned);
+            }
+        }
+        if self.tries(ConfusionAttack::Saliency) {
+            let mut networks = vec![(SaliencyOf::WithKey, self.plain), (SaliencyOf::WithoutKey, field.widened)];
+            networks.extend(best.iter().map(|(_, network)| (SaliencyOf::Attacked, network)));
+            audit.saliency = saliency::saliency(field, &networks)?;
+        }
+        audit.seconds = self.parts.seconds();
+        Ok(audit)
+    }
+
+    fn start(&self, start: TuneStart, pruned: Option<&Network>) -> Result<Network, Error> {
+        let plain = self.plain;
+        match (start, pruned) {
+            (TuneStart::WithKey, _) => Ok(plain.clone()),
+            (TuneStart::Scratch, _) => {
+                let seed = self.field.settings.seed;
+                Ok(Network::random(plain.architecture().clone(), seed, plain.device())?)
+            }
+            (TuneStart::Pruned, Some(network)) => Ok(network.clone()),
+            (TuneStart::Pruned | TuneStart::WithoutKey, _) => Ok(self.field.widened.clone()),
         }
     }
-    if tries(ConfusionAttack::Saliency) {
-        let mut networks = vec![(SaliencyOf::WithKey, &plain), (SaliencyOf::WithoutKey, field.widened)];
-        networks.extend(attacked.iter().map(|(_, network)| (SaliencyOf::Attacked, network)));
-        audit.saliency = saliency::saliency(&field, &networks)?;
+
+    /// Numbers of labelled images that can be had, in order.
+    fn numbers(&self) -> Vec<usize> {
+        let wanted = self.field.settings.labelled.iter();
+        let mut all: Vec<usize> = wanted.map(|&count| count.min(self.field.order.len())).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
     }
-    audit.seconds = began.elapsed().as_secs_f64();
-    Ok(audit)
+}
+
+/// Keeps the network that did best on test images.
+fn keep(best: &mut Option<(Share, Network)>, accuracy: Share, network: Network) {
+    if best.as_ref().is_none_or(|(other, _)| accuracy.share > other.share) {
+        *best = Some((accuracy, network));
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Tuned(Tuning);
+
+impl Pictured for Tuned {}
+
+/// What a resumed audit has to agree on.
+fn identity(
+    target: &ConfusionTarget,
+    [own, test]: [&Loader; 2],
+    settings: &ConfusionSettings,
+) -> Result<serde_json::Value, Error> {
+    Ok(serde_json::json!({
+        "settings": serde_json::to_value(settings).map_err(cleave_nets::Error::from)?,
+        "network": cleave_partition::tensor_hash(&target.widened)?,
+        "key": target.key.id().to_string(),
+        "strategy": target.strategy,
+        "attacker": fingerprint(own),
+        "test": fingerprint(test),
+    }))
 }
 
 fn check(target: &ConfusionTarget, loaders: [&Loader; 2], settings: &ConfusionSettings) -> Result<(), Error> {
@@ -377,14 +477,6 @@ fn frame(target: &ConfusionTarget, plain: &Network, field: &Field<'_>) -> Result
         seconds: 0.0,
         device: device_name(target.widened.device()),
     })
-}
-
-/// Numbers of labelled images that can be had, in order.
-fn numbers(settings: &ConfusionSettings, images: usize) -> Vec<usize> {
-    let mut all: Vec<usize> = settings.labelled.iter().map(|&count| count.min(images)).collect();
-    all.sort_unstable();
-    all.dedup();
-    all
 }
 
 fn nothing(groups: &Groups) -> Marks {

@@ -1,6 +1,7 @@
 //! Finished parts of an audit on disk, so that it can be interrupted.
 
 use crate::Error;
+use cleave_data::{LoadOptions, Loader};
 use data_encoding::BASE64;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -97,6 +98,19 @@ impl<'a> Parts<'a> {
         let text = serde_json::to_vec(value).map_err(|error| unreadable(file, error))?;
         Ok(cleave_nets::write_atomically(file, &text)?)
     }
+}
+
+/// What tells sets of images apart, and ways to cut them into batches.
+pub(crate) fn fingerprint(loader: &Loader) -> serde_json::Value {
+    let LoadOptions { batch_size, augmentation, drop_last, seed, .. } = *loader.options();
+    serde_json::json!({
+        "images": loader.dataset().len(),
+        "sha256": loader.dataset().fingerprint(),
+        "batch": batch_size,
+        "augmentation": augmentation,
+        "drop_last": drop_last,
+        "seed": seed,
+    })
 }
 
 fn read<T: DeserializeOwned>(file: &Path) -> Result<T, Error> {

@@ -90,7 +90,7 @@ fn settings() -> ConfusionSettings {
 }
 
 fn audit(strategy: Strategy, settings: &ConfusionSettings) -> ConfusionAudit {
-    audit_confusion(&target(strategy), &loader("train", 400), &loader("val", 300), settings, &mut Silent).unwrap()
+    audit_confusion(&target(strategy), &loader("train", 400), &loader("val", 300), settings, None, &mut Silent).unwrap()
 }
 
 fn detection(audit: &ConfusionAudit, kind: DetectionKind) -> &Detection {
@@ -249,7 +249,7 @@ impl Observer for Stopping {
 fn what_does_not_fit_is_refused() {
     let (own, test) = (loader("train", 20), loader("val", 20));
     let tried = |target: &ConfusionTarget, own: &Loader, settings: &ConfusionSettings| {
-        audit_confusion(target, own, &test, settings, &mut Silent).unwrap_err()
+        audit_confusion(target, own, &test, settings, None, &mut Silent).unwrap_err()
     };
     let good = target(Strategy::Samp);
     let unwidened = ConfusionTarget { widened: TRAINED.clone(), ..target(Strategy::Samp) };
@@ -267,6 +267,26 @@ fn what_does_not_fit_is_refused() {
     let finetune = FineTuneSettings { learning_rate: f64::NAN, ..FineTuneSettings::default() };
     let rate = ConfusionSettings { finetune, ..settings() };
     assert!(matches!(tried(&good, &own, &rate), Error::Setting { name: "learning_rate", .. }));
-    let stopped = audit_confusion(&good, &own, &test, &settings(), &mut Stopping(4)).unwrap_err();
-    assert!(matches!(stopped, Error::Interrupted { .. }));
+    let stopped = audit_confusion(&good, &own, &test, &settings(), None, &mut Stopping(4)).unwrap_err();
+    assert!(matches!(stopped, Error::Interrupted { done: 1, all: 8 }), "{stopped}");
+}
+
+#[test]
+fn an_interrupted_audit_goes_on_where_it_stopped() {
+    let (own, test, folder) = (loader("train", 400), loader("val", 300), tempfile::tempdir().unwrap());
+    let (target, settings) = (target(Strategy::Samp), whole());
+    let run = |settings: &ConfusionSettings, observer: &mut dyn Observer| {
+        audit_confusion(&target, &own, &test, settings, Some(folder.path()), observer)
+    };
+    for steps in [4, 40] {
+        let stopped = run(&settings, &mut Stopping(steps)).unwrap_err();
+        assert!(matches!(stopped, Error::Interrupted { done: 1.., all: 17 }), "{stopped}");
+    }
+    let other = ConfusionSettings { seed: 2, ..settings.clone() };
+    let refused = run(&other, &mut Silent).unwrap_err().to_string();
+    assert!(refused.contains("settings.seed was 1, now 2"), "{refused}");
+    let resumed = run(&settings, &mut Stopping(usize::MAX)).unwrap();
+    let [resumed, whole] = [resumed, audit(Strategy::Samp, &settings)].map(|audit| audit.without_times());
+    alike(&serde_json::to_value(&resumed).unwrap(), &serde_json::to_value(&whole).unwrap());
+    assert_eq!(resumed.saliency.unwrap().columns[2].pictures, whole.saliency.unwrap().columns[2].pictures);
 }

@@ -2,10 +2,12 @@
 
 use crate::Failure;
 use crate::options::{DataOptions, open_dataset, validation_split};
+use crate::training::run_folder;
 use clap::ValueEnum;
 use cleave_audit::Observer;
 use cleave_data::Dataset;
 use indicatif::{ProgressBar, ProgressStyle};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -32,6 +34,16 @@ impl Attacker {
                 [(own, format!("half of {split}")), (private, format!("the other half of {split}"))]
             }
         })
+    }
+}
+
+/// The folder of finished parts beside a record, which a new audit must not find and a resumed one must.
+pub fn parts_folder(record: &Path, resume: bool) -> Result<PathBuf, Failure> {
+    let folder = run_folder(record);
+    match (resume, folder.exists()) {
+        (true, false) => Err(Failure::NothingToResume { folder }),
+        (false, true) => Err(Failure::UnfinishedRun { folder }),
+        _ => Ok(folder),
     }
 }
 

@@ -87,6 +87,62 @@ pub enum Failure {
     /// From attacks on a cut.
     #[error(transparent)]
     Audit(#[from] cleave_audit::Error),
+    /// From a service on ciphertexts.
+    #[error(transparent)]
+    EncryptedService(#[from] cleave_encrypted::service::Error),
+    /// A score that is not what the networks give in the clear.
+    #[error("image {image}, class {class}: {got} was decrypted, and the networks of {} give {expected}", .path.display())]
+    ScoreDiffers {
+        /// The release.
+        path: PathBuf,
+        /// The image's name.
+        image: String,
+        /// The class.
+        class: String,
+        /// In the clear.
+        expected: i128,
+        /// Decrypted.
+        got: i128,
+    },
+    /// A release to check against that is not what the provider serves.
+    #[error("{} has {got}, and the provider serves {expected}", .path.display())]
+    OtherRelease {
+        /// The release.
+        path: PathBuf,
+        /// What it has.
+        got: String,
+        /// What is served.
+        expected: String,
+    },
+    /// From networks in integers, ciphertexts and their files.
+    #[error(transparent)]
+    Encrypted(#[from] cleave_encrypted::Error),
+    /// A network that does not run on ciphertexts.
+    #[error("layer {layer} of {} is {got}, expected {expected}", .path.display())]
+    NotQuantisable {
+        /// The file.
+        path: PathBuf,
+        /// Place in the list of layers, from 0.
+        layer: usize,
+        /// What stands there.
+        got: String,
+        /// What should.
+        expected: &'static str,
+    },
+    /// A network for pixels with a mean and a deviation, or in colour.
+    #[error("{} takes pixels that are not grey or not from 0 to 1", .path.display())]
+    NotPlainPixels {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Networks that cannot be one ensemble.
+    #[error("{} has another shape or prepares images in another way than {}", .path.display(), .first.display())]
+    OtherMember {
+        /// The file.
+        path: PathBuf,
+        /// The first network's.
+        first: PathBuf,
+    },
     /// From the connection.
     #[error(transparent)]
     Transport(#[from] cleave_transport::TransportError),
@@ -348,7 +404,14 @@ impl Failure {
                 130
             }
             Self::Audit(error) => audit_code(error),
-            Self::OtherPair { .. }
+            Self::EncryptedService(error) => service_code(error),
+            Self::ScoreDiffers { .. } => 1,
+            Self::OtherRelease { .. } => 2,
+            Self::Encrypted(error) => encrypted_code(error),
+            Self::NotQuantisable { .. }
+            | Self::NotPlainPixels { .. }
+            | Self::OtherMember { .. }
+            | Self::OtherPair { .. }
             | Self::Keyed(_)
             | Self::NoPassphrase
             | Self::OtherPassphrase
@@ -433,6 +496,18 @@ impl Failure {
             Self::Training(error) => training_hint(error),
             Self::Partition(error) => partition_hint(error),
             Self::Audit(error) => audit_hint(error),
+            Self::EncryptedService(error) => service_hint(error),
+            Self::ScoreDiffers { .. } => {
+                "outputs beyond the parameters wrap around: quantise anew with a larger --margin-bits, on images like these"
+            }
+            Self::OtherRelease { .. } => "name the file that `cleave serve --encrypted` was given",
+            Self::Transport(cleave_transport::TransportError::Busy { .. }) => {
+                "others take what there is at present; try again, or ask the provider for more"
+            }
+            Self::Encrypted(error) => encrypted_hint(error),
+            Self::NotQuantisable { .. } | Self::NotPlainPixels { .. } | Self::OtherMember { .. } => {
+                "`cleave train --arch cryptonets` makes networks that fit"
+            }
             Self::Transport(error) if is_local(error) => {
                 "`cleave keys --help` says which files there are and who needs them"
             }
@@ -472,6 +547,9 @@ const fn data_hint(error: &cleave_data::DataError) -> &'static str {
         | Data::Augmentation { .. }
         | Data::PreparedSize { .. }
         | Data::CropTooLarge { .. }
+        | Data::PortionCount { .. }
+        | Data::Portion { .. }
+        | Data::Skew { .. }
         | Data::Shapes { .. } => OPTIONS,
         _ => "`cleave help train` lists the layouts that can be read",
     }
@@ -562,6 +640,57 @@ const fn audit_hint(error: &cleave_audit::Error) -> &'static str {
         Audit::Io { .. } => PATH,
         Audit::OtherRun { .. } | Audit::Part { .. } => ANEW,
         _ => OPTIONS,
+    }
+}
+
+const fn service_hint(error: &cleave_encrypted::service::Error) -> &'static str {
+    use cleave_encrypted::service::Error as Service;
+    match error {
+        Service::TooLittleMemory { .. } | Service::Memory { .. } => {
+            "each evaluation needs about a gibibyte; `cleave help serve` explains --memory and --evaluations"
+        }
+        Service::Scheme(error) => encrypted_hint(error),
+        _ => "both sides have to run versions of cleave that speak with each other",
+    }
+}
+
+const fn service_code(error: &cleave_encrypted::service::Error) -> u8 {
+    use cleave_encrypted::{Error as Encrypted, service::Error as Service};
+    match error {
+        Service::TooLittleMemory { .. } | Service::Memory { .. } => 2,
+        Service::Scheme(Encrypted::Release { .. }) => 3,
+        Service::Scheme(Encrypted::NoiseBudget { .. }) => 1,
+        _ => 5,
+    }
+}
+
+const fn encrypted_hint(error: &cleave_encrypted::Error) -> &'static str {
+    use cleave_encrypted::{Error as Encrypted, ReleaseFault};
+    match error {
+        Encrypted::NoSetHolds { .. } | Encrypted::Overflow { .. } | Encrypted::Weights { .. } => {
+            "give a smaller --max-pixel, --max-weight or --margin-bits"
+        }
+        Encrypted::Release { fault: ReleaseFault::Io(_), .. } => PATH,
+        Encrypted::Release { .. } => "`cleave quantise` makes the list and the networks beside it",
+        Encrypted::Write(cleave_secrets::Error::Exists { .. }) => "name another file, or add --force",
+        Encrypted::Write(_) => PATH,
+        Encrypted::Network { .. } => "give a smaller --max-pixel or --max-weight, or train that network anew",
+        Encrypted::Randomness(error) => secrets_hint(error),
+        _ => OPTIONS,
+    }
+}
+
+/// Whose fault it is that nothing came of networks in integers or ciphertexts.
+const fn encrypted_code(error: &cleave_encrypted::Error) -> u8 {
+    use cleave_encrypted::Error as Encrypted;
+    match error {
+        Encrypted::Release { .. } | Encrypted::Write(_) => 3,
+        Encrypted::Network { .. }
+        | Encrypted::NoSetHolds { .. }
+        | Encrypted::Overflow { .. }
+        | Encrypted::Weights { .. }
+        | Encrypted::UnknownSet { .. } => 2,
+        _ => 1,
     }
 }
 

@@ -93,13 +93,13 @@ pub fn statement(terms: &Terms) -> String {
     let policy = terms.policy.as_ref();
     let policy = policy.map(|policy| format!("\npolicy   {}: {}", policy.name, policy.promise)).unwrap_or_default();
     let key = terms.lock.as_ref().map(|lock| keyed(lock) + "\n").unwrap_or_default();
-    let neurons = terms.confused.map(|key| confused(key) + "\n").unwrap_or_default();
+    let neurons = terms.confused.map(|key| confused("the front half has", key) + "\n").unwrap_or_default();
     format!("{key}{neurons}{}\n{audit}{policy}", defended(&terms.defences))
 }
 
 /// A line on confusion neurons.
-pub fn confused(key: KeyId) -> String {
-    format!("neurons  some are confusion neurons: wrong without the key {key}")
+pub fn confused(what: &str, key: KeyId) -> String {
+    format!("neurons  {what} confusion neurons: wrong without the key {key}")
 }
 
 /// A line on what a pair was released in spite of. A locked pair always has one, which its provider did not write.

@@ -14,8 +14,10 @@ mod model;
 mod options;
 mod output;
 mod page;
+mod quantising;
 mod secret;
 mod serving;
+mod shares;
 mod training;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -53,6 +55,7 @@ enum Command {
     Confuse(commands::confuse::Confuse),
     Strip(commands::confuse::Strip),
     EncryptImages(commands::encrypt_images::EncryptImages),
+    Quantise(commands::quantise::Quantise),
     Inspect(commands::inspect::Inspect),
     Keys(commands::keys::Keys),
     Serve(commands::serve::Serve),
@@ -82,6 +85,7 @@ impl Command {
             Self::Confuse(command) => command.run(output),
             Self::Strip(command) => command.run(output),
             Self::EncryptImages(command) => command.run(output),
+            Self::Quantise(command) => command.run(output),
             Self::Inspect(command) => command.run(output),
             Self::Keys(command) => command.run(output),
             Self::Serve(command) => command.run(output),

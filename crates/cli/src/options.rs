@@ -4,7 +4,8 @@ use crate::Failure;
 use clap::Args;
 use cleave_data::{Dataset, Glyphs, Layout, Loader, OpenOptions, Shapes};
 use cleave_nets::{
-    AlexNet, Architecture, CifarResNet, ConvMixer, DenseNet, Device, Published, RegNetX, ResNet, SixConv, Vgg,
+    AlexNet, Architecture, CifarResNet, ConvMixer, CryptoNets, DenseNet, Device, Published, RegNetX, ResNet, SixConv,
+    Vgg,
 };
 use cleave_partition::Release;
 use std::num::NonZeroUsize;
@@ -125,22 +126,23 @@ pub fn validation_split(options: &DataOptions, train: &Dataset) -> Option<&'stat
 #[command(next_help_heading = "Network")]
 pub struct ModelOptions {
     /// Architecture: alexnet, six-conv, convmixer-256-8, vgg-16-bn, resnet-50, resnet-20, regnet-x-400mf, densenet-121,
-    /// densenet-100-12 and others; --help has all
+    /// densenet-100-12, cryptonets and others; --help has all
     ///
     /// alexnet: five convolutions. six-conv: He et al. 2019, for 32 pixels. convmixer-WIDTH-DEPTH: as in
     /// convmixer-256-8. vgg-11, -13, -16, -19, each also with batch normalisation as in vgg-16-bn: below 64 pixels
     /// with one linear layer instead of three. resnet-18, -34, -50, -101, -152: for large images; resnet-20 and
     /// every other 6n+2: for 32 pixels. regnet-x-400mf. densenet-121, -161, -169, -201: for large images;
-    /// densenet-DEPTH-GROWTH as in densenet-100-12, of depth 6n+4: for 32 pixels. Networks for large images keep
+    /// densenet-DEPTH-GROWTH as in densenet-100-12, of depth 6n+4: for 32 pixels. cryptonets: Xiong et al., squares for
+    /// activations, pixels from 0 to 1 as they are; for `cleave quantise`. Networks for large images keep
     /// their first layers on small ones; at 32 pixels one position is left at their end
     #[arg(long, default_value = "alexnet")]
     pub arch: Arch,
-    /// Height and width of the input in pixels
-    #[arg(long, default_value_t = 224)]
-    pub size: usize,
-    /// Channels of the input: 3 for colour, 1 for grey
-    #[arg(long, default_value_t = 3)]
-    pub channels: usize,
+    /// Height and width of the input in pixels [default: 224; cryptonets: 28]
+    #[arg(long)]
+    pub size: Option<usize>,
+    /// Channels of the input: 3 for colour, 1 for grey [default: 3; cryptonets: 1]
+    #[arg(long)]
+    pub channels: Option<usize>,
     /// Divide every width but the last by this
     #[arg(long, default_value_t = 1)]
     pub divisor: usize,
@@ -159,6 +161,8 @@ pub enum Arch {
     Alexnet,
     /// Six convolutions as in He et al. 2019, for 32x32 images.
     SixConv,
+    /// CryptoNets as in Xiong et al., Table 1, for 28x28 grey images.
+    CryptoNets,
     /// ConvMixer as in iijima2023.
     ConvMixer {
         /// Channels between its blocks.
@@ -191,7 +195,7 @@ pub enum Arch {
 }
 
 /// What to write for an architecture.
-const ARCHITECTURES: &str = "take alexnet, six-conv, convmixer-WIDTH-DEPTH as in convmixer-256-8, \
+const ARCHITECTURES: &str = "take alexnet, six-conv, cryptonets, convmixer-WIDTH-DEPTH as in convmixer-256-8, \
     vgg-11, vgg-13, vgg-16 or vgg-19, each with or without -bn, \
     resnet-18, resnet-34, resnet-50, resnet-101, resnet-152, or resnet-DEPTH with 6n+2 layers as in resnet-20, \
     regnet-x-400mf, densenet-121, densenet-161, densenet-169, densenet-201, \
@@ -207,6 +211,7 @@ impl std::str::FromStr for Arch {
         match text {
             "alexnet" => Some(Self::Alexnet),
             "six-conv" => Some(Self::SixConv),
+            "cryptonets" => Some(Self::CryptoNets),
             "regnet-x-400mf" => Some(Self::RegNetX),
             _ => text.split_once('-').and_then(|(family, numbers)| Self::of_family(family, numbers)),
         }
@@ -247,6 +252,12 @@ impl Arch {
 }
 
 impl ModelOptions {
+    /// Height and width of the input in pixels, and its channels.
+    pub fn input(&self) -> (usize, usize) {
+        let (size, channels) = if self.arch == Arch::CryptoNets { (28, 1) } else { (224, 3) };
+        (self.size.unwrap_or(size), self.channels.unwrap_or(channels))
+    }
+
     /// The layer list for so many classes.
     pub fn architecture(&self, classes: usize) -> Result<Architecture, Failure> {
         Ok(self.published(classes)?.architecture)
@@ -254,11 +265,13 @@ impl ModelOptions {
 
     /// The layer list with the names of its tensors in torchvision, where it is there.
     pub fn published(&self, classes: usize) -> Result<Published, Failure> {
-        let Self { size, channels, divisor, patch, kernel, .. } = *self;
+        let Self { divisor, patch, kernel, .. } = *self;
+        let (size, channels) = self.input();
         let dense = |dense| DenseNet { size, channels, classes, divisor, ..dense };
         Ok(match self.arch {
             Arch::Alexnet => AlexNet { size, channels, classes, divisor }.architecture()?.into(),
             Arch::SixConv => SixConv { size, channels, classes, divisor }.architecture()?.into(),
+            Arch::CryptoNets => CryptoNets { size, channels, classes, divisor }.architecture()?.into(),
             Arch::ConvMixer { width, depth } => {
                 let width = width / divisor.max(1);
                 ConvMixer { size, channels, classes, width, depth, kernel, patch }.architecture()?.into()
@@ -359,8 +372,9 @@ impl PairFiles {
 mod tests {
     use super::*;
 
-    const NAMES: [&str; 20] = [
+    const NAMES: [&str; 21] = [
         "alexnet",
+        "cryptonets",
         "six-conv",
         "convmixer-256-8",
         "vgg-11",
@@ -383,7 +397,8 @@ mod tests {
     ];
 
     fn options(name: &str, size: usize) -> ModelOptions {
-        ModelOptions { arch: name.parse().unwrap(), size, channels: 3, divisor: 1, patch: 4, kernel: 9 }
+        let (arch, size, channels) = (name.parse().unwrap(), Some(size), Some(3));
+        ModelOptions { arch, size, channels, divisor: 1, patch: 4, kernel: 9 }
     }
 
     #[test]

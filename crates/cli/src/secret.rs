@@ -12,6 +12,9 @@ use zeroize::Zeroizing;
 /// What keys for images and networks are made for.
 pub const PURPOSE: &str = "keyed images";
 
+/// What keys for ciphertexts are made for.
+pub const CIPHERTEXTS: &str = "encrypted images";
+
 /// In place of a terminal or a file.
 const VARIABLE: &str = "CLEAVE_PASSPHRASE";
 
@@ -30,9 +33,9 @@ impl PassphraseOption {
     }
 
     /// Makes a new key and writes it, sealed or in the clear; an old file is never replaced.
-    pub fn seal(&self, path: &Path, clear: bool) -> Result<Secret, Failure> {
+    pub fn seal(&self, path: &Path, purpose: &str, clear: bool) -> Result<Secret, Failure> {
         let secret = Secret::generate()?;
-        self.save(path, &Contents::from(&secret), PURPOSE, clear)?;
+        self.save(path, &Contents::from(&secret), purpose, clear)?;
         Ok(secret)
     }
 
@@ -48,9 +51,14 @@ impl PassphraseOption {
         Ok(cleave_secrets::save(path, contents, purpose, sealed.unwrap_or(Protection::ClearText), Existing::Keep)?)
     }
 
-    /// Reads a key, and asks for its passphrase where it is sealed.
+    /// Reads a key for images and networks, and asks for its passphrase where it is sealed.
     pub fn open(&self, path: &Path) -> Result<Secret, Failure> {
-        let contents = self.load(path, PURPOSE)?;
+        self.open_for(path, PURPOSE)
+    }
+
+    /// Reads a key that was made for `purpose`.
+    pub fn open_for(&self, path: &Path, purpose: &str) -> Result<Secret, Failure> {
+        let contents = self.load(path, purpose)?;
         contents.secret().map_err(|error| in_file(path, error))
     }
 

@@ -1,11 +1,16 @@
-//! A back half as a service, and what a server's owner sees of it.
+//! A back half and an ensemble on ciphertexts as services, and what a server's owner sees of them.
 
+use cleave_encrypted::service::{Error as Encrypted, MAX_ANSWER, MAX_REQUEST, Provider, ProviderSession};
 use cleave_nets::{Shape, argmax};
 use cleave_partition::{BackHalf, Error, SmashedData};
-use cleave_transport::{Observer, Reply, Request, RequestRecord, Service, ServiceError, ServiceInfo, TransportError};
-use cleave_wire::Element;
+use cleave_transport::{
+    Observer, Peer, Reply, Request, RequestRecord, Service, ServiceError, ServiceInfo, Session, SessionInfo,
+    SessionService, TransportError,
+};
+use cleave_wire::{Element, Status};
 use std::net::SocketAddr;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 /// Items in one request.
 pub const MAX_BATCH: u16 = 64;
@@ -67,7 +72,83 @@ impl Service for BackService {
     }
 }
 
-/// One line on stderr for each request.
+/// Serves an ensemble on ciphertexts.
+pub struct EncryptedService {
+    name: String,
+    provider: Provider,
+    hash: [u8; 32],
+}
+
+/// When to try again where memory is taken.
+const PUT_OFF: Duration = Duration::from_secs(1);
+
+impl EncryptedService {
+    /// A service over `provider`.
+    pub fn new(name: &str, provider: Provider) -> Result<Self, Encrypted> {
+        let hash = provider.description().hash()?;
+        Ok(Self { name: name.to_owned(), provider, hash })
+    }
+}
+
+impl SessionService for EncryptedService {
+    fn info(&self) -> SessionInfo {
+        let length = |bytes| u32::try_from(bytes).unwrap_or(u32::MAX);
+        let (max_request, max_answer) = (length(MAX_REQUEST), length(MAX_ANSWER));
+        SessionInfo { hash: self.hash, max_request, max_answer, notice: None }
+    }
+
+    fn open(&self, peer: &Peer) -> Result<Box<dyn Session>, ServiceError> {
+        let (title, session) = (format!("{} {}", peer.addr, self.name), self.provider.session());
+        Ok(Box::new(EncryptedSession { title, session, began: None }))
+    }
+}
+
+/// One client's ciphertexts.
+struct EncryptedSession {
+    /// Whom lines on stderr are about.
+    title: String,
+    session: ProviderSession,
+    /// When the batch under way began.
+    began: Option<Instant>,
+}
+
+impl Session for EncryptedSession {
+    fn answer(&mut self, message: Vec<u8>) -> Result<Vec<u8>, ServiceError> {
+        let answer = self.session.answer(&message).map_err(service_error);
+        match (self.began, self.session.is_unfinished()) {
+            (None, true) => self.began = Some(Instant::now()),
+            (Some(began), false) => {
+                self.began = None;
+                eprintln!("{} a batch, over after {:.1} s", self.title, began.elapsed().as_secs_f64());
+            }
+            _ => {}
+        }
+        answer
+    }
+
+    fn is_unfinished(&self) -> bool {
+        self.session.is_unfinished()
+    }
+}
+
+impl Drop for EncryptedSession {
+    fn drop(&mut self) {
+        if self.began.is_some() {
+            eprintln!("{} went away in the middle of a batch", self.title);
+        }
+    }
+}
+
+fn service_error(error: Encrypted) -> ServiceError {
+    let message = error.to_string();
+    match error {
+        error if error.is_passing() => ServiceError::Busy { message, retry_after: PUT_OFF },
+        error if error.is_internal() => ServiceError::Failed { message },
+        _ => ServiceError::Refused { message },
+    }
+}
+
+/// One line on stderr for each request; of messages, for those that were not answered.
 pub struct Lines;
 
 impl Observer for Lines {
@@ -80,6 +161,9 @@ impl Observer for Lines {
     }
 
     fn answered(&self, record: &RequestRecord) {
+        if (record.element, record.status) == (Element::Bytes, Status::Ok) {
+            return;
+        }
         let RequestRecord { peer, model, id, batch, status, bytes_in, elapsed, detail, .. } = record;
         let detail = detail.as_deref().map_or_else(String::new, |detail| format!(" ({detail})"));
         let milliseconds = elapsed.as_secs_f64() * 1000.0;

@@ -3,7 +3,7 @@
 use crate::options::DataOptions;
 use crate::{Failure, options};
 use clap::{Args, ValueEnum};
-use cleave_data::{Augmentation, ChannelStatistics, LoadOptions, Loader, Preparation, RandAugment};
+use cleave_data::{Augmentation, ChannelStatistics, Dataset, LoadOptions, Loader, Preparation, RandAugment};
 use cleave_nets::Checkpoint;
 use cleave_retrain::{Measurement, Observer, Optimizer, Outcome, Schedule, TrainSettings, Trainer};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -153,7 +153,16 @@ pub struct Loaders {
 impl Loaders {
     /// Opens both splits.
     pub fn open(data: &DataOptions, preparation: &Preparation, settings: &TrainSettings) -> Result<Self, Failure> {
-        let train = options::open_dataset(data, Some("train"))?;
+        Self::of(options::open_dataset(data, Some("train"))?, data, preparation, settings)
+    }
+
+    /// Some of the training images, and the other split.
+    pub fn of(
+        train: Dataset,
+        data: &DataOptions,
+        preparation: &Preparation,
+        settings: &TrainSettings,
+    ) -> Result<Self, Failure> {
         let loading = LoadOptions {
             drop_last: true,
             augmentation: Some(settings.augmentation),

@@ -211,6 +211,7 @@ fn every_command_explains_itself() {
         "check",
         "cut",
         "policies",
+        "quantise",
         "inspect",
         "keys",
         "serve",

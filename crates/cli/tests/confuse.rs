@@ -153,7 +153,12 @@ fn an_audit_says_what_attacks_found() {
     confused(path);
     let audit = ["audit-confused", "--data", "builtin", "--limit", "40", "--labelled", "8", "--steps", "2", "--record"];
     let audit = [&audit[..], &["audit.json", "--report", "audit.html"], &PASSPHRASE].concat();
-    let said = good(path, &[&audit[..], &["wide.safetensors", "--key", "wide.key"]].concat());
+    let wide = [&audit[..], &["wide.safetensors", "--key", "wide.key"]].concat();
+    assert!(bad(path, 2, &[&wide[..], &["--resume"]].concat()).contains("leave --resume away"));
+    std::fs::create_dir(path.join("audit.json.run")).unwrap();
+    assert!(bad(path, 2, &wide).contains("add --resume"));
+    let said = good(path, &[&wide[..], &["--resume"]].concat());
+    assert!(!path.join("audit.json.run").exists(), "it is finished");
     assert!(said.contains("test images right with the key"), "{said}");
     let record: serde_json::Value = serde_json::from_slice(&std::fs::read(path.join("audit.json")).unwrap()).unwrap();
     assert!(record["detections"].as_array().is_some_and(|detections| !detections.is_empty()));

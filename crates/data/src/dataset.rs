@@ -1,3 +1,4 @@
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -282,15 +283,44 @@ impl Dataset {
     /// At most `most` samples a class, drawn with `seed`; their order is kept.
     #[must_use]
     pub fn limited(&self, most: usize, seed: u64) -> Self {
-        let mut kept = Vec::new();
-        for class in 0..self.classes.len() {
-            let members = self.samples.iter().enumerate();
-            let members = members.filter(|(_, sample)| sample.label == class);
-            let mut members: Vec<usize> = members.map(|(index, _)| index).collect();
+        self.each_class(|class, members| {
             members.shuffle(&mut rng_for(Purpose::Limit, seed, class as u64, 0));
             members.truncate(most);
-            kept.extend(members);
+        })
+    }
+
+    /// A portion of the samples of every class: those that lie between two shares of an order drawn with `seed`, so that
+    /// portions that do not overlap have no sample in common. The order of what is kept stays.
+    ///
+    /// `portions` has one range of 0 to 1 a class, in order of the labels.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::PortionCount`] or [`DataError::Portion`].
+    pub fn portions(&self, portions: &[Range<f64>], seed: u64) -> Result<Self, DataError> {
+        if portions.len() != self.classes.len() {
+            return Err(DataError::PortionCount { portions: portions.len(), classes: self.classes.len() });
         }
+        let fits = |part: &Range<f64>| 0.0 <= part.start && part.start <= part.end && part.end <= 1.0;
+        if let Some(class) = portions.iter().position(|part| !fits(part)) {
+            let (class, Range { start, end }) = (self.classes[class].clone(), portions[class].clone());
+            return Err(DataError::Portion { class, start, end });
+        }
+        let portion = |class: usize, members: &mut Vec<usize>| {
+            members.shuffle(&mut rng_for(Purpose::Portion, seed, class as u64, 0));
+            let at = |share: f64| (share * members.len() as f64).round() as usize;
+            let kept = at(portions[class].start)..at(portions[class].end);
+            *members = members[kept].to_vec();
+        };
+        Ok(self.each_class(portion))
+    }
+
+    /// The samples that `choose` leaves of every class's, in the order of the set.
+    fn each_class(&self, choose: impl Fn(usize, &mut Vec<usize>)) -> Self {
+        let mut members = vec![Vec::new(); self.classes.len()];
+        self.labels().enumerate().for_each(|(index, label)| members[label].push(index));
+        members.iter_mut().enumerate().for_each(|(class, members)| choose(class, members));
+        let mut kept = members.concat();
         kept.sort_unstable();
         let samples = kept.into_iter().map(|index| self.samples[index]).collect();
         Self { samples, ..self.clone() }

@@ -11,6 +11,8 @@ pub(crate) enum Purpose {
     Glyph = 5,
     Subset = 6,
     Shape = 7,
+    Portion = 8,
+    Skew = 9,
 }
 
 /// A generator that depends on these four numbers and nothing else. The stream of ChaCha with 8

@@ -252,6 +252,34 @@ pub enum DataError {
         /// The largest value allowed.
         most: f64,
     },
+    /// Portions and classes do not pair up.
+    #[error("{portions} portions for {classes} classes; give one a class")]
+    PortionCount {
+        /// Portions given.
+        portions: usize,
+        /// Classes of the set.
+        classes: usize,
+    },
+    /// A portion that is none.
+    #[error("the portion of class {class:?} is from {start} to {end}; give shares from 0 to 1, the smaller first")]
+    Portion {
+        /// The class.
+        class: String,
+        /// Where it starts.
+        start: f64,
+        /// Where it ends.
+        end: f64,
+    },
+    /// A split into several models that there is not.
+    #[error("model {model} and shares from {low} to {high}; models are 0 to 2, and shares 0 to 1, the smaller first")]
+    Skew {
+        /// The model.
+        model: usize,
+        /// The smallest share of a digit.
+        low: f64,
+        /// The largest.
+        high: f64,
+    },
     /// A batch of no images was asked for.
     #[error("the batch size is 0; ask for at least 1 image a batch")]
     EmptyBatch,

@@ -13,6 +13,7 @@
 //! - [`Dataset`] numbers labelled images, names them, and decodes one when it is asked for.
 //!   [`Dataset::open`] finds out the [`Layout`] by itself; [`OpenOptions`] choose split and
 //!   classes. [`Images`] is the same without labels, for inference.
+//! - [`Skew`] shares the digits out unevenly among several models; [`Dataset::portions`] takes any share of a class.
 //! - [`Preparation`] says how an image becomes numbers. It is stored with the model, because a
 //!   client must prepare its images as they were prepared in training. [`ChannelStatistics`]
 //!   measures the mean and deviation it wants.
@@ -40,6 +41,7 @@ mod prefetch;
 mod prepare;
 mod rand_augment;
 mod shapes;
+mod skew;
 mod source;
 mod stats;
 mod strokes;
@@ -57,4 +59,5 @@ pub use pixels::Pixels;
 pub use prepare::{Fit, Preparation};
 pub use rand_augment::RandAugment;
 pub use shapes::Shapes;
+pub use skew::Skew;
 pub use stats::ChannelStatistics;

@@ -1,3 +1,4 @@
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -182,6 +183,19 @@ impl IntegerNetwork {
         self.trace(pixels)
     }
 
+    /// The outputs for images that lie one after the other, on all cores: `classes` scores an image.
+    ///
+    /// # Errors
+    ///
+    /// As [`IntegerNetwork::evaluate`].
+    pub fn evaluate_all(&self, pixels: &[u8]) -> Result<Vec<i128>> {
+        self.check()?;
+        check_whole(pixels, self.shape.pixels())?;
+        let images = pixels.par_chunks_exact(self.shape.pixels());
+        let rows = images.map(|image| Ok(self.trace(image)?.output)).collect::<Result<Vec<_>>>()?;
+        Ok(rows.concat())
+    }
+
     fn trace(&self, pixels: &[u8]) -> Result<Activations> {
         self.check_pixels(pixels)?;
         let convolution = self.convolution(pixels);
@@ -219,12 +233,24 @@ impl IntegerNetwork {
 
     fn dense(&self, index: usize, x: &[i128]) -> Result<Vec<i128>> {
         let layer = &self.layers[index];
+        let overflow = Error::Overflow { layer: LAYERS[index] };
+        if let Some(sums) = self.narrow(index, x) {
+            let biased = sums.into_iter().zip(&layer.biases).map(|(sum, bias)| bias.checked_add(sum.into()));
+            return biased.collect::<Option<_>>().ok_or(overflow);
+        }
         let row = |(weights, &bias): (&[i32], &i128)| {
             let mut pairs = weights.iter().zip(x);
-            let add = |sum: i128, (&w, &x): (&i32, &i128)| sum.checked_add(i128::from(w).checked_mul(x)?);
-            pairs.try_fold(bias, add).ok_or(Error::Overflow { layer: LAYERS[index] })
+            pairs.try_fold(bias, |sum, (&w, &x)| sum.checked_add(i128::from(w).checked_mul(x)?))
         };
-        layer.weights.chunks_exact(x.len()).zip(&layer.biases).map(row).collect()
+        layer.weights.chunks_exact(x.len()).zip(&layer.biases).map(row).collect::<Option<_>>().ok_or(overflow)
+    }
+
+    /// The sums without biases in 64 bits, several times as fast, where none can go beyond.
+    fn narrow(&self, index: usize, x: &[i128]) -> Option<Vec<i64>> {
+        let most = largest(x).checked_mul(self.heaviest(index).max(1).into())?;
+        let x: Vec<i64> = x.iter().map(|&x| i64::try_from(x).ok()).collect::<Option<_>>()?;
+        let row = |weights: &[i32]| weights.iter().zip(&x).map(|(&w, &x)| i64::from(w) * x).sum();
+        (most < 1 << 63).then(|| self.layers[index].weights.chunks_exact(x.len()).map(row).collect())
     }
 
     /// The sum of absolute weights of the heaviest row of a layer.
@@ -374,7 +400,7 @@ pub struct Ranges {
     pub images: usize,
 }
 
-/// Measures [`Ranges`] on images of `height` × `width` pixels, one after the other.
+/// Measures [`Ranges`] on images of `height` × `width` pixels that lie one after the other, on all cores.
 ///
 /// It says what these images gave. Another image can go beyond, and then its scores wrap around
 /// and are wrong without a sign of it: leave a margin.
@@ -387,11 +413,36 @@ pub fn ranges(networks: &[IntegerNetwork], pixels: &[u8]) -> Result<Ranges> {
         return Err(Error::Count { what: "networks", got: 0, expected: "1 or more".into() });
     };
     networks.iter().try_for_each(IntegerNetwork::check)?;
-    if pixels.is_empty() || !pixels.len().is_multiple_of(size) {
-        return Err(Error::Count { what: "pixels", got: pixels.len(), expected: format!("a multiple of {size}") });
+    check_whole(pixels, size)?;
+    pixels
+        .par_chunks_exact(size)
+        .map(|image| Ranges::of(networks, image))
+        .try_reduce(Ranges::default, |a, b| Ok(a.merge(b)))
+}
+
+fn check_whole(pixels: &[u8], size: usize) -> Result<()> {
+    match pixels.is_empty() || !pixels.len().is_multiple_of(size) {
+        true => Err(Error::Count { what: "pixels", got: pixels.len(), expected: format!("a multiple of {size}") }),
+        false => Ok(()),
     }
-    let mut found = Ranges::default();
-    for image in pixels.chunks_exact(size) {
+}
+
+impl Ranges {
+    /// Those of the images of both.
+    #[must_use]
+    pub fn merge(self, other: Self) -> Self {
+        Self {
+            convolution: self.convolution.max(other.convolution),
+            hidden: self.hidden.max(other.hidden),
+            output: self.output.max(other.output),
+            sum: self.sum.max(other.sum),
+            images: self.images + other.images,
+        }
+    }
+
+    /// Those of one image.
+    fn of(networks: &[IntegerNetwork], image: &[u8]) -> Result<Self> {
+        let mut found = Self { images: 1, ..Self::default() };
         let mut sums: Vec<i128> = Vec::new();
         for network in networks {
             let values = network.trace(image)?;
@@ -403,10 +454,9 @@ pub fn ranges(networks: &[IntegerNetwork], pixels: &[u8]) -> Result<Ranges> {
                 *sum = sum.checked_add(x).ok_or(Error::Overflow { layer: LAYERS[2] })?;
             }
         }
-        found.sum = found.sum.max(largest(&sums));
-        found.images += 1;
+        found.sum = largest(&sums);
+        Ok(found)
     }
-    Ok(found)
 }
 
 fn largest(x: &[i128]) -> u128 {

@@ -141,9 +141,36 @@ fn ranges_are_those_of_the_largest_values() {
         expected.sum = expected.sum.max(sums.max().unwrap());
     }
     assert_eq!(found, expected);
+    let (first, rest) = images.split_at(2 * 36);
+    assert_eq!(ranges(&networks, first).unwrap().merge(ranges(&networks, rest).unwrap()), expected);
+    let all = networks[0].evaluate_all(&images).unwrap();
+    let each = images.chunks_exact(36).flat_map(|image| networks[0].evaluate(image).unwrap().output);
+    assert_eq!(all, each.collect::<Vec<_>>());
+    assert!(matches!(networks[0].evaluate_all(&images[1..]), Err(Error::Count { .. })));
     assert_eq!(ParamSet::holding(found.sum, 3).unwrap(), ParamSet::Bfv8192x45);
     assert!(matches!(ranges(&networks, &images[1..]), Err(Error::Count { .. })));
     assert!(matches!(ranges(&[], &images), Err(Error::Count { .. })));
+}
+
+/// The same sums in the fewest lines, on values around the border of 64 bits.
+#[test]
+fn wide_and_narrow_values_are_summed_alike() {
+    let mut rng = rng(7);
+    for bias in [0, 1 << 20, 1 << 28, 1 << 29, 1 << 30, 1 << 31, 1 << 32, 1 << 60] {
+        let mut network = network(&mut rng, SMALL, [31, 31, 3], [9, 9, 9]);
+        network.layers[1].biases.fill(bias);
+        network.layers[2].weights.fill(3); // 15 times the square of a bias
+        let values = network.evaluate(&pixels(&mut rng, 1, SMALL)).unwrap();
+        for (layer, (before, after)) in
+            network.layers[1..].iter().zip([(&values.convolution, &values.hidden), (&values.hidden, &values.output)])
+        {
+            let rows = layer.weights.chunks_exact(before.len()).zip(&layer.biases);
+            let sum = |(row, bias): (&[i32], &i128)| {
+                bias + row.iter().zip(before).map(|(w, x)| i128::from(*w) * x * x).sum::<i128>()
+            };
+            assert_eq!(*after, rows.map(sum).collect::<Vec<_>>(), "{bias}");
+        }
+    }
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod alexnet;
 mod architecture;
 mod checkpoint;
 mod conv_mixer;
+mod crypto_nets;
 mod defence;
 mod densenet;
 mod device;
@@ -42,6 +43,7 @@ pub use checkpoint::{
     read_checkpoint, read_manifest, write_atomically, write_checkpoint,
 };
 pub use conv_mixer::ConvMixer;
+pub use crypto_nets::CryptoNets;
 pub use defence::{Defence, Distribution};
 pub use densenet::DenseNet;
 pub use device::{available_devices, computes_half, device};

@@ -5,11 +5,13 @@ use super::signs::{Family, Sign, of_activations, of_weights};
 use super::{Detection, DetectionKind, Field, Marks, found, nothing};
 use crate::Error;
 use crate::observer::{Observer, step};
+use crate::parts::Pictured;
 use cleave_confusion::{ConfusionKey, Groups, Plan, Strategy, confuse, without};
 use cleave_nets::Network;
 use cleave_secrets::Secret;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
 pub(super) const KINDS: [DetectionKind; 7] = [
@@ -23,6 +25,7 @@ pub(super) const KINDS: [DetectionKind; 7] = [
 ];
 
 /// What one detection marked: as many units in each group as there are confusion neurons.
+#[derive(Serialize, Deserialize)]
 pub(super) struct Found {
     pub(super) finding: Detection,
     pub(super) marks: Marks,
@@ -30,12 +33,10 @@ pub(super) struct Found {
     pub(super) scores: Vec<Vec<f64>>,
 }
 
-/// All detections.
-pub(super) fn all(field: &Field<'_>, observer: &mut dyn Observer) -> Result<Vec<Found>, Error> {
-    KINDS.iter().map(|&kind| one(field, kind, observer)).collect()
-}
+impl Pictured for Found {}
 
-fn one(field: &Field<'_>, kind: DetectionKind, observer: &mut dyn Observer) -> Result<Found, Error> {
+/// One detection.
+pub(super) fn one(field: &Field<'_>, kind: DetectionKind, observer: &mut dyn Observer) -> Result<Found, Error> {
     let began = Instant::now();
     observer.began(&format!("detection: {}", kind.name()), field.hidden.len());
     let mut marks = nothing(&field.groups);

@@ -5,11 +5,13 @@ use super::signs::cosines;
 use super::{DetectionKind, Field, Marks, Pruning, PruningKind, found, nothing};
 use crate::Error;
 use crate::observer::{Observer, step};
+use crate::parts::Pictured;
 use crate::pixels::{Lot, to_host};
 use crate::probe::CHUNK;
 use crate::query_free::cross_entropy;
 use cleave_confusion::{Side, Tensors, without};
 use cleave_nets::{Network, Pass};
+use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
 /// Units whose outgoing weights have a lower cosine than this are taken for a pair.
@@ -17,10 +19,19 @@ const OPPOSED: f64 = -0.5;
 
 /// A choice of units, and the loss without them.
 #[derive(Clone)]
-pub(super) struct Choice {
-    pub(super) marks: Marks,
-    pub(super) loss: f64,
+struct Choice {
+    marks: Marks,
+    loss: f64,
 }
+
+/// What all prunings found, and what the last of them marked.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Pruned {
+    pub(super) findings: Vec<Pruning>,
+    pub(super) marks: Marks,
+}
+
+impl Pictured for Pruned {}
 
 /// All prunings on one set of labelled images. `detected`: what was found without labels. Its marks are starts for the
 /// refinement, and the odds that were learned count there beside the labels.
@@ -29,7 +40,7 @@ pub(super) fn all(
     images: &Lot,
     detected: &[Found],
     observer: &mut dyn Observer,
-) -> Result<(Vec<Pruning>, Choice), Error> {
+) -> Result<Pruned, Error> {
     let mut kinds = vec![PruningKind::Sensitivity, PruningKind::Pairs, PruningKind::Factors];
     let units: usize = field.truth.iter().map(Vec::len).sum();
     if units * images.len() <= field.settings.prune.exact {
@@ -57,7 +68,7 @@ pub(super) fn all(
         }
     })?;
     findings.push(finding);
-    Ok((findings, best))
+    Ok(Pruned { findings, marks: best.marks })
 }
 
 struct Search<'a> {

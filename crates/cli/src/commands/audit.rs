@@ -1,6 +1,6 @@
 //! `cleave audit`: attacks on a front half, before it is released.
 
-use crate::auditing::{Attacker, Watch};
+use crate::auditing::{Attacker, Watch, parts_folder};
 use crate::defences::{Sample, Wanted, signal_source};
 use crate::gate;
 use crate::model;
@@ -177,7 +177,7 @@ impl AuditCommand {
         if self.report.as_ref() == Some(&self.record) {
             return Err(Failure::SameFile { path: self.record.clone() });
         }
-        let folder = self.folder()?;
+        let folder = parts_folder(&self.record, self.resume)?;
         let device = self.device.open()?;
         let Attacked { model, name, cuts, defences, locked } = self.attacked(&device)?;
         let data = self.data.with_classes_of(&model.card.classes)?;
@@ -276,16 +276,6 @@ impl AuditCommand {
         let jacobians = chosen(self.jacobians, settings.jacobians, asked.fewest_traced);
         let attacks = if self.attacks.is_empty() { settings.attacks.clone() } else { self.attacks.clone() };
         AuditSettings { seed: self.seed, attacks, invert, probe, jacobians, ..settings }
-    }
-
-    /// The folder of finished parts, which a new audit must not find and a resumed one must.
-    fn folder(&self) -> Result<PathBuf, Failure> {
-        let folder = crate::training::run_folder(&self.record);
-        match (self.resume, folder.exists()) {
-            (true, false) => Err(Failure::NothingToResume { folder }),
-            (false, true) => Err(Failure::UnfinishedRun { folder }),
-            _ => Ok(folder),
-        }
     }
 
     /// The attacker's images, of which some are kept for tuning, and the private ones, all in a drawn order.

@@ -1,6 +1,6 @@
 //! `cleave audit-confused`: attacks on confusion neurons.
 
-use crate::auditing::{Attacker, Watch};
+use crate::auditing::{Attacker, Watch, parts_folder};
 use crate::model::Source;
 use crate::options::{DataOptions, DeviceOption, report_faults};
 use crate::secret::PassphraseOption;
@@ -47,6 +47,9 @@ pub struct AuditConfused {
     /// Page to write
     #[arg(long)]
     report: Option<PathBuf>,
+    /// Go on from the finished parts that an interrupted audit left in RECORD.run
+    #[arg(long)]
+    resume: bool,
 }
 
 /// What was found, as a table.
@@ -121,8 +124,9 @@ impl AuditConfused {
             classes: model.card.classes,
             preparation: model.card.preparation,
         };
+        let folder = parts_folder(&self.record, self.resume)?;
         let mut watch = Watch::new(interrupt_flag()?);
-        let audit = audit_confusion(&target, &own, &test, &self.settings(), &mut watch)?;
+        let audit = audit_confusion(&target, &own, &test, &self.settings(), Some(&folder), &mut watch)?;
         watch.bar.finish_and_clear();
         for loader in [&own, &test] {
             report_faults(loader);
@@ -131,6 +135,7 @@ impl AuditConfused {
         if let Some(report) = &self.report {
             cleave_nets::write_atomically(report, confusion_page(&audit)?.as_bytes())?;
         }
+        std::fs::remove_dir_all(&folder)?; // not earlier: a page that could not be written is made again with --resume
         output.result(&Table(audit))
     }
 

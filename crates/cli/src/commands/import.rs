@@ -76,7 +76,8 @@ impl Import {
     /// Runs the command.
     pub fn run(&self, output: &Output) -> Result<(), Failure> {
         let Published { architecture, keys } = self.model.published(self.classes.len())?;
-        let plain = Preparation::new(self.model.size, self.model.size, self.model.channels);
+        let (size, channels) = self.model.input();
+        let plain = Preparation::new(size, size, channels);
         let preparation = plain.normalised(self.mean.clone(), self.std.clone());
         preparation.validate()?;
         let (network, report) =

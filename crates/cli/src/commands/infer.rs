@@ -1,5 +1,7 @@
 //! `cleave infer`: labels for images, by way of a server that does not see them.
 
+mod encrypted;
+
 use crate::decoys::{DecoyOptions, Hidden, Item, Pool};
 use crate::inputs::{Entry, Inputs};
 use crate::model;
@@ -17,18 +19,21 @@ use rand::rngs::SysRng;
 use rand_chacha::ChaCha20Rng;
 use serde::Serialize;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-/// Label images: run the front half here, let a server finish, unmask its answer
+/// Label images: run the front half here, let a server finish, unmask its answer; or send ciphertexts
 #[derive(Args, Clone, Debug)]
 pub struct Infer {
     /// Images, folders or tars
     #[arg(required = true)]
     images: Vec<PathBuf>,
     /// The front half
-    #[arg(long)]
-    front: PathBuf,
-    /// The secret key of a pair that is locked with one
+    #[arg(long, required_unless_present = "encrypted")]
+    front: Option<PathBuf>,
+    #[command(flatten)]
+    encrypted: encrypted::EncryptedOptions,
+    /// The secret key of a pair that is locked with one, or that ciphertexts are made with
     #[arg(long)]
     key: Option<PathBuf>,
     #[command(flatten)]
@@ -144,9 +149,17 @@ type Answer = (usize, f32);
 impl Infer {
     /// Runs the command.
     pub fn run(&self, output: &Output) -> Result<(), Failure> {
+        match (self.encrypted.name(), &self.front) {
+            (Some(name), _) => encrypted::run(self, name, output),
+            (None, Some(front)) => self.run_front(front, output),
+            (None, None) => Err(Failure::Options { reason: "give --front FILE, or --encrypted NAME" }),
+        }
+    }
+
+    fn run_front(&self, front: &Path, output: &Output) -> Result<(), Failure> {
         let required = self.require.as_deref().map(gate::policy).transpose()?;
         let device = self.device.open()?;
-        let mut front = FrontHalf::load(&self.front, &device)?;
+        let mut front = FrontHalf::load(front, &device)?;
         unlock(&mut front, self.key.as_ref(), &self.passphrase)?;
         let terms = &front.manifest().terms;
         eprintln!(
@@ -170,27 +183,36 @@ impl Infer {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let labels = runtime.block_on(run.label())?;
         if let Some(path) = &self.out {
-            cleave_nets::write_atomically(path, render(path, &labels)?.as_bytes())?;
+            cleave_nets::write_atomically(path, render(path, &labels.labels)?.as_bytes())?;
         }
         output.result(&labels)
     }
 
-    async fn connect(&self, front: &FrontHalf) -> Result<Client, Failure> {
+    /// This client's certificate, and whom it trusts.
+    fn tls(&self) -> Result<ClientTls, Failure> {
         let stem = client_stem(&self.client)?;
         let file = |name: String| self.keys.join(name);
         let identity = Identity::load(&file(format!("{stem}.pem")), &file(format!("{stem}-key.pem")))?;
-        let tls = ClientTls::new(identity, Trust::load(&file("ca.pem".into()))?);
+        Ok(ClientTls::new(identity, Trust::load(&file("ca.pem".into()))?))
+    }
+
+    /// Where the server is, and the name on its certificate.
+    async fn server(&self) -> Result<(SocketAddr, &str), Failure> {
         let resolved = tokio::net::lookup_host(&self.connect)
             .await
             .map_err(|source| Failure::Address { address: self.connect.clone(), source })?;
         let mut addresses: Vec<_> = resolved.collect();
-        addresses.sort_by_key(std::net::SocketAddr::is_ipv6); // `cleave serve` listens on 127.0.0.1 by default
+        addresses.sort_by_key(SocketAddr::is_ipv6); // `cleave serve` listens on 127.0.0.1 by default
         let address = addresses.into_iter().next().ok_or_else(|| Failure::Address {
             address: self.connect.clone(),
             source: std::io::ErrorKind::NotFound.into(),
         })?;
         let host = self.connect.rsplit_once(':').map_or(self.connect.as_str(), |(host, _)| host);
-        let name = self.server_name.as_deref().unwrap_or(host).trim_matches(['[', ']']);
+        Ok((address, self.server_name.as_deref().unwrap_or(host).trim_matches(['[', ']'])))
+    }
+
+    async fn connect(&self, front: &FrontHalf) -> Result<Client, Failure> {
+        let (tls, (address, name)) = (self.tls()?, self.server().await?);
         let element = match self.element {
             ElementType::F32 => Element::F32,
             ElementType::F16 => Element::F16,
@@ -357,18 +379,18 @@ fn accuracy(labels: &[Label], classes: &[String]) -> Option<f64> {
     (!known.is_empty()).then(|| right as f64 / known.len() as f64)
 }
 
-fn render(path: &Path, labels: &Labels) -> Result<String, Failure> {
+fn render(path: &Path, labels: &[Label]) -> Result<String, Failure> {
     let mut text = String::new();
     match path.extension().and_then(|end| end.to_str()) {
         Some("jsonl") => {
-            for label in &labels.labels {
+            for label in labels {
                 text.push_str(&serde_json::to_string(label)?);
                 text.push('\n');
             }
         }
         _ => {
             text.push_str("name,label,probability\n");
-            for Label { name, label, probability, .. } in &labels.labels {
+            for Label { name, label, probability, .. } in labels {
                 let _ = writeln!(text, "{},{},{probability}", quoted(name), quoted(label));
             }
         }

@@ -65,7 +65,7 @@ impl Display for Description {
                 writeln!(f, "input    {shape:?} (channels, height, width)")?;
                 writeln!(f, "{}", defended(&card.defences))?;
                 if let Some(key) = card.confused {
-                    writeln!(f, "{}", gate::confused(key))?;
+                    writeln!(f, "{}", gate::confused("the network has", key))?;
                 }
                 layers(f, &card.architecture)
             }

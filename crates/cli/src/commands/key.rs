@@ -1,9 +1,9 @@
 //! `cleave key`: secret keys for images and networks.
 
 use crate::options::{DeviceOption, PairFiles};
-use crate::secret::PassphraseOption;
+use crate::secret::{CIPHERTEXTS, PURPOSE, PassphraseOption};
 use crate::{Failure, Output, gate};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use cleave_keyed::{Keying, Lock, Scramble};
 use cleave_partition::{BackHalf, FrontHalf, rekey_pair};
 use cleave_secrets::{KeyId, Label};
@@ -41,11 +41,32 @@ struct New {
     /// The key file to write; one that is there stays
     #[arg(long)]
     out: PathBuf,
+    /// What it is for; a key is good for one thing
+    #[arg(long = "for", value_enum, default_value_t = Use::Pairs)]
+    purpose: Use,
     /// Write it in the clear: whoever can read the file has the key
     #[arg(long, conflicts_with = "passphrase_file")]
     clear: bool,
     #[command(flatten)]
     passphrase: PassphraseOption,
+}
+
+/// What a key is for.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Use {
+    /// Pairs that are locked with it: `cleave lock`
+    Pairs,
+    /// Images that are encrypted with it: `cleave infer --encrypted`
+    Ciphertexts,
+}
+
+impl Use {
+    const fn purpose(self) -> &'static str {
+        match self {
+            Self::Pairs => PURPOSE,
+            Self::Ciphertexts => CIPHERTEXTS,
+        }
+    }
 }
 
 /// Print the public name of a key; no passphrase is needed
@@ -73,7 +94,7 @@ impl std::fmt::Display for Named {
 
 impl New {
     fn run(&self, output: &Output) -> Result<(), Failure> {
-        let secret = self.passphrase.seal(&self.out, self.clear)?;
+        let secret = self.passphrase.seal(&self.out, self.purpose.purpose(), self.clear)?;
         output.result(&Named { file: self.out.clone(), key: Some(secret.id()), sealed: !self.clear })
     }
 }

@@ -14,6 +14,7 @@ pub mod key;
 pub mod keys;
 pub mod lock;
 pub mod policies;
+pub mod quantise;
 pub mod retrain;
 pub mod serve;
 pub mod train;

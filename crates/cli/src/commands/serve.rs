@@ -1,22 +1,34 @@
-//! `cleave serve`: back halves over QUIC.
+//! `cleave serve`: back halves, and ensembles on ciphertexts, over QUIC.
 
 use crate::options::DeviceOption;
-use crate::serving::{BackService, Lines};
+use crate::serving::{BackService, EncryptedService, Lines};
 use crate::{Failure, Output};
 use clap::Args;
+use cleave_encrypted::{Release, service};
 use cleave_partition::BackHalf;
-use cleave_transport::{Identity, Server, ServerConfig, ServerTls, Service, Statistics, Trust};
+use cleave_transport::{
+    Hosting, Identity, Server, ServerConfig, ServerTls, Service, SessionService, Statistics, Trust,
+};
 use serde::Serialize;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Serve back halves to clients over QUIC
+/// Serve back halves, and ensembles on ciphertexts, to clients over QUIC
 #[derive(Args, Clone, Debug)]
 pub struct Serve {
     /// A back half; give the option again to serve several
-    #[arg(long, required = true)]
+    #[arg(long, required_unless_present = "encrypted")]
     back: Vec<PathBuf>,
+    /// An ensemble that runs on ciphertexts, as `cleave quantise` makes it; its name is that of the file unless one is given
+    #[arg(long, value_name = "[NAME=]FILE")]
+    encrypted: Vec<String>,
+    /// Memory for the ciphertexts and keys of all clients, as in 2GiB or 900MB; who would go beyond is put off
+    #[arg(long, default_value = "4GiB", value_parser = bytes, value_name = "SIZE")]
+    memory: usize,
+    /// Evaluations on ciphertexts at the same time, for each ensemble; more wait
+    #[arg(long, default_value_t = 1)]
+    evaluations: usize,
     /// Address to listen on; port 0 takes a free one, which is printed
     #[arg(long, default_value = "127.0.0.1:4433")]
     listen: SocketAddr,
@@ -84,12 +96,18 @@ impl Serve {
     /// Runs the command until Ctrl-C; requests under way are finished.
     pub fn run(&self, output: &Output) -> Result<(), Failure> {
         let device = self.device.open()?;
-        let mut services: Vec<(String, Arc<dyn Service>)> = Vec::new();
+        let mut services: Vec<(String, Hosting)> = Vec::new();
         for path in &self.back {
             let back = BackHalf::load(path, &device)?;
             let name = back.manifest().terms.model.clone();
             let service = BackService::new(back).ok_or_else(|| Failure::PairHash { path: path.clone() })?;
-            services.push((name, Arc::new(service)));
+            services.push((name, Hosting::from(Arc::new(service) as Arc<dyn Service>)));
+        }
+        let memory = service::Memory::new(self.memory);
+        // Messages are in memory before their session sees them.
+        let _messages = (!self.encrypted.is_empty()).then(|| memory.lease("messages", self.messages())).transpose()?;
+        for option in &self.encrypted {
+            services.push(self.ensemble(option, &memory)?);
         }
         let models = services.iter().map(|(name, _)| name.clone()).collect();
         let (tls, config) = (self.tls()?, self.config());
@@ -104,6 +122,26 @@ impl Serve {
         served
     }
 
+    fn ensemble(&self, option: &str, memory: &service::Memory) -> Result<(String, Hosting), Failure> {
+        let (name, file) = match option.split_once('=') {
+            Some((name, file)) => (name.to_owned(), Path::new(file)),
+            None => {
+                let file = Path::new(option);
+                (file.file_stem().unwrap_or_default().to_string_lossy().into_owned(), file)
+            }
+        };
+        let release = Release::read(file)?;
+        let provider = service::Provider::new(&release, memory, self.evaluations)?;
+        let service = EncryptedService::new(&name, provider)?;
+        Ok((name, Hosting::from(Arc::new(service) as Arc<dyn SessionService>)))
+    }
+
+    /// Bytes of messages and answers that are on their way at most.
+    fn messages(&self) -> usize {
+        let [workers, queue] = [self.workers, self.queue].map(usize::from);
+        (workers + queue).saturating_mul(service::MAX_REQUEST + service::MAX_ANSWER)
+    }
+
     fn tls(&self) -> Result<ServerTls, Failure> {
         let identity = Identity::load(&self.keys.join("server.pem"), &self.keys.join("server-key.pem"))?;
         let tls = ServerTls::new(identity, Trust::load(&self.keys.join("ca.pem"))?);
@@ -113,5 +151,36 @@ impl Serve {
     fn config(&self) -> ServerConfig {
         let Self { max_concurrent: max_concurrent_requests, workers, queue, .. } = *self;
         ServerConfig { max_concurrent_requests, workers, queue, ..ServerConfig::default() }
+    }
+}
+
+/// A size in bytes.
+fn bytes(text: &str) -> Result<usize, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit {
+        "" | "B" => Some(1),
+        "kB" => Some(1000),
+        "MB" => Some(1000_usize.pow(2)),
+        "GB" => Some(1000_usize.pow(3)),
+        "KiB" => Some(1 << 10),
+        "MiB" => Some(1 << 20),
+        "GiB" => Some(1 << 30),
+        _ => None,
+    };
+    let size = factor.and_then(|factor| number.parse::<usize>().ok()?.checked_mul(factor));
+    size.ok_or_else(|| "write a number and kB, MB, GB, KiB, MiB or GiB, as in 2GiB".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!([bytes("2GiB"), bytes("900MB"), bytes("7")], [Ok(2 << 30), Ok(900_000_000), Ok(7)]);
+        for wrong in ["", "GiB", "1.5GiB", "-1", "2gib", "18446744073709551615GiB"] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! `cleave train`: a base network from scratch.
 
 use crate::model::{self, KeyedModel, WeightOptions};
-use crate::options::{DataOptions, DeviceOption, ModelOptions, distinct, open_dataset};
+use crate::options::{Arch, DataOptions, DeviceOption, ModelOptions, distinct, open_dataset};
+use crate::shares::ShareOptions;
 use crate::training::{self, Loaders, TrainOptions, measured_preparation};
 use crate::{Failure, Output};
 use clap::Args;
+use cleave_data::Preparation;
 use cleave_nets::{Checkpoint, Header, ModelCard, Network, Role, Training};
 use cleave_retrain::Trainer;
 use std::path::PathBuf;
@@ -23,6 +25,8 @@ pub struct Train {
     keyed: KeyedModel,
     #[command(flatten)]
     weights: WeightOptions,
+    #[command(flatten)]
+    shares: ShareOptions,
     #[command(flatten)]
     training: TrainOptions,
     #[command(flatten)]
@@ -59,12 +63,18 @@ impl Train {
             eprintln!("note: this network has confusion neurons, and is trained without its key {key}");
         }
         let data = self.data.with_classes_of(&start.card.classes)?;
-        let loaders = Loaders::open(&data, &start.card.preparation, &settings)?;
+        let chosen = self.shares.choose(open_dataset(&data, Some("train"))?)?;
+        let loaders = Loaders::of(chosen, &data, &start.card.preparation, &settings)?;
         let (train, validation) = (loaders.train.clone(), loaders.validation.clone());
         let trainer = Trainer::new(&start.network, 0, None, train, validation, settings.clone())?;
-        let finish = |trained: Checkpoint| match (&key, &anew) {
-            (Some(key), Some((strategy, weights))) => model::confused(trained, key, *strategy, weights),
-            _ => Ok(trained),
+        let finish = |mut trained: Checkpoint| {
+            if let (Some(record), Some(shares)) = (trained.card.training.history.last_mut(), self.shares.record()) {
+                record["shares"] = shares;
+            }
+            match (&key, &anew) {
+                (Some(key), Some((strategy, weights))) => model::confused(trained, key, *strategy, weights),
+                _ => Ok(trained),
+            }
         };
         let measurements =
             training::run(trainer, self.training.resume, "train", (start, &finish), &settings, &self.out)?;
@@ -75,7 +85,14 @@ impl Train {
     fn random(&self) -> Result<Checkpoint, Failure> {
         let classes = open_dataset(&self.data, Some("train"))?.classes().to_vec();
         let architecture = self.model.architecture(classes.len())?;
-        let preparation = measured_preparation(&self.data, self.model.size, self.model.channels, self.seed)?;
+        let (size, channels) = self.model.input();
+        let preparation = match self.model.arch {
+            // Integers have no mean, and the zeros around an image stand for black.
+            Arch::CryptoNets => {
+                Preparation::new(size, size, channels).normalised([0.0].repeat(channels), [1.0].repeat(channels))
+            }
+            _ => measured_preparation(&self.data, size, channels, self.seed)?,
+        };
         let network = Network::random(architecture.clone(), self.seed, &self.device.open()?)?;
         let card = ModelCard {
             header: Header::of(Role::Whole),

@@ -62,7 +62,11 @@ impl Drop for Serving {
 }
 
 pub(crate) fn serve(folder: &Path, back: &str) -> Serving {
-    let arguments = ["serve", "--back", back, "--keys", "keys", "--listen", "127.0.0.1:0"];
+    serve_with(folder, &["--back", back])
+}
+
+pub(crate) fn serve_with(folder: &Path, what: &[&str]) -> Serving {
+    let arguments = [&["serve", "--keys", "keys", "--listen", "127.0.0.1:0"], what].concat();
     let mut command = Command::new(env!("CARGO_BIN_EXE_cleave"));
     let mut child =
         command.args(arguments).current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();

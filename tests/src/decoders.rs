@@ -1,0 +1,318 @@
+//! One function for each decoder of bytes from elsewhere, shared by the fuzz targets under `fuzz/` and by a test on
+//! stable Rust that replays their corpus and changes it at random.
+//!
+//! Each takes any bytes, and says whether they were taken. What is wrong is an error and dropped here; a panic is a find,
+//! and so is a value that is not what its decoder promises.
+//!
+//! Damage to what is sealed would never get past its checksum. So some inputs are recipes: changes to an object that is
+//! in order, and whether it is sealed again afterwards, as its own sender could. See [`changed`].
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a find is shown by panicking")]
+
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use cleave_encrypted::{
+    Collector, EncryptedEnsemble, EncryptedImages, EncryptedScores, EvaluationKeys, IntegerLayer, IntegerNetwork,
+    ParamSet, Params, Precision, Release, SecretKey, Shape, ranges,
+    service::{Answer, ClientSession, Memory, Provider, Request},
+};
+use cleave_secrets::{Existing, Label, Secret};
+use cleave_wire::{Element, Layout, Limits, Preamble, decode};
+use hmac::{Hmac, Mac};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+/// What a target does; whether its decoder took the bytes.
+pub type Body = fn(&[u8]) -> bool;
+
+/// All targets by their names, which are those of the folders of the corpus.
+pub const TARGETS: [(&str, Body); 9] = [
+    ("wire_frame", wire_frame),
+    ("wire_tensor", wire_tensor),
+    ("evaluation_keys", evaluation_keys),
+    ("image_chunks", image_chunks),
+    ("scores", scores),
+    ("service_request", service_request),
+    ("service_answer", service_answer),
+    ("release_file", release_file),
+    ("key_file", key_file),
+];
+
+/// Bytes that a frame may carry here.
+const PAYLOAD: Limits = Limits { max_payload: 1 << 12 };
+/// Bytes of an encrypted object before its body, and of its seal.
+const HEAD: usize = 68;
+const SEAL: usize = 32;
+const PIXELS: usize = 2;
+
+/// A frame: the first byte is even for bytes as they are, odd for a frame whose checksums are then made right.
+pub fn wire_frame(data: &[u8]) -> bool {
+    let Some((&mode, frame)) = data.split_first() else { return false };
+    let mut frame = frame.to_vec();
+    if mode % 2 == 1 {
+        check_again(&mut frame);
+    }
+    if let Ok((head, payload)) = decode(&frame, &PAYLOAD) {
+        assert!(payload.len() as u64 <= PAYLOAD.max_payload);
+        let again = [head.to_bytes(payload).unwrap(), payload.to_vec()].concat();
+        assert_eq!(decode(&again, &PAYLOAD), Ok((head, payload)), "what was read can be written and read");
+        return true;
+    }
+    false
+}
+
+/// Makes both checksums of a frame right, as far as there is one.
+fn check_again(frame: &mut [u8]) {
+    if frame.len() < Preamble::LEN {
+        return;
+    }
+    let header = u32::from_le_bytes([frame[8], frame[9], frame[10], frame[11]]) as usize;
+    let end = Preamble::LEN.saturating_add(header).min(frame.len());
+    let payload = crc32fast::hash(&frame[end..]).to_le_bytes();
+    frame[20..24].copy_from_slice(&payload);
+    let mut head = crc32fast::Hasher::new();
+    head.update(&frame[..24]);
+    head.update(&frame[Preamble::LEN..end]);
+    frame[24..28].copy_from_slice(&head.finalize().to_le_bytes());
+}
+
+/// A payload of numbers: length of an item (2 bytes), batch, element, then the payload.
+pub fn wire_tensor(data: &[u8]) -> bool {
+    let Some((&[low, high, batch, element], payload)) = data.split_first_chunk() else { return false };
+    let element = Element::ALL[usize::from(element) % Element::ALL.len()];
+    let Ok(layout) = Layout::new(u16::from_le_bytes([low, high]).into(), batch.into(), element) else { return false };
+    if let Ok(values) = layout.decode(payload) {
+        assert_eq!(values.len(), layout.value_len());
+        assert!(values.iter().all(|value| value.is_finite()));
+        if element == Element::F32 {
+            assert_eq!(layout.encode(&values).unwrap(), payload);
+        }
+        return true;
+    }
+    false
+}
+
+/// Evaluation keys: a recipe.
+pub fn evaluation_keys(data: &[u8]) -> bool {
+    let client = &*CLIENT;
+    let Some(bytes) = changed(&client.key_bytes, data, &|bytes| Sha256::digest(bytes).to_vec()) else { return false };
+    if let Ok(keys) = EvaluationKeys::from_bytes(&bytes, &client.params) {
+        assert_eq!(bytes.len(), EvaluationKeys::bytes_len(&client.params));
+        assert!(*keys.to_bytes() == bytes, "what was read is written as it was");
+        return true;
+    }
+    false
+}
+
+/// A chunk of images: a recipe. The chunk that is in order is taken after any other that was refused.
+pub fn image_chunks(data: &[u8]) -> bool {
+    let client = &*CLIENT;
+    let Some(bytes) = changed(&client.chunk, data, &tag) else { return false };
+    let mut collector = Collector::new(&client.keys, PIXELS).unwrap();
+    match collector.accept(&client.keys, &bytes) {
+        Ok(()) => assert!(collector.progress().0 <= PIXELS),
+        Err(_) => {
+            collector.accept(&client.keys, &client.chunk).unwrap();
+            return false;
+        }
+    }
+    true
+}
+
+/// Scores: a recipe.
+pub fn scores(data: &[u8]) -> bool {
+    let client = &*CLIENT;
+    let Some(bytes) = changed(&client.scores, data, &tag) else { return false };
+    if let Ok(scores) = EncryptedScores::from_bytes(&bytes, &client.secret, &client.asked) {
+        drop(client.secret.decrypt(&scores)); // of any noise
+        return true;
+    }
+    false
+}
+
+/// Messages to a provider that has keys: each is its length (2 bytes) and itself.
+pub fn service_request(data: &[u8]) -> bool {
+    let (provider, memory) = &*PROVIDER;
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = memory.used();
+    let mut session = provider.session();
+    if data.first().is_some_and(|first| first % 2 == 1) {
+        session.answer(&Request::Keys(&CLIENT.key_bytes).to_bytes()).unwrap();
+    }
+    let (mut rest, mut taken) = (data.get(1..).unwrap_or_default(), false);
+    while let Some((length, after)) = rest.split_first_chunk() {
+        let (message, next) = after.split_at(usize::from(u16::from_le_bytes(*length)).min(after.len()));
+        if let Ok(request) = Request::from_bytes(message) {
+            assert_eq!(request.to_bytes(), message);
+        }
+        if let Ok(answer) = session.answer(message) {
+            Answer::from_bytes(&answer).unwrap();
+            taken = true;
+        }
+        assert!(memory.used() <= memory.limit());
+        rest = next;
+    }
+    drop(session);
+    assert_eq!(memory.used(), before, "no evaluation can have begun, and nothing else may be left");
+    taken
+}
+
+/// An answer of a provider.
+pub fn service_answer(data: &[u8]) -> bool {
+    if let Ok(answer) = Answer::from_bytes(data)
+        && !matches!(answer, Answer::Description(_))
+    {
+        assert_eq!(answer.to_bytes().unwrap(), data);
+    }
+    let _ = ClientSession::new(data, &Secret::from_bytes(&[1; 32]));
+    let mut batch = BATCH.begin(&[1; PIXELS]).unwrap();
+    batch.next().unwrap();
+    let _ = batch.take(data);
+    Answer::from_bytes(data).is_ok()
+}
+
+/// A release: the first byte is even for a list, odd for a network that the list names by its hash.
+pub fn release_file(data: &[u8]) -> bool {
+    let Some((&mode, text)) = data.split_first() else { return false };
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (folder, list, member) = &*RELEASE;
+    let path = folder.path().join("changed.toml");
+    let (list, member) = match mode % 2 {
+        0 => (text.to_vec(), member.as_bytes().to_vec()),
+        _ => {
+            let hash = |text: &[u8]| data_encoding::HEXLOWER.encode(&Sha256::digest(text));
+            (list.replace(&hash(member.as_bytes()), &hash(text)).into_bytes(), text.to_vec())
+        }
+    };
+    std::fs::write(&path, list).unwrap();
+    std::fs::write(folder.path().join("fuzz-1.json"), member).unwrap();
+    if let Ok(release) = Release::read(&path) {
+        release.check().unwrap();
+        // What it says of weights may still be too heavy for the parameters, which is an error too.
+        let _ = EncryptedEnsemble::new(&CLIENT.params, &release.networks);
+        return true;
+    }
+    false
+}
+
+/// A key file, sealed or in the clear. Passphrases are tried where that is cheap.
+pub fn key_file(data: &[u8]) -> bool {
+    const PURPOSE: &str = "fuzz";
+    let Ok(label) = Label::read(data) else {
+        assert!(cleave_secrets::open(data, PURPOSE, None).is_err());
+        return false;
+    };
+    let passphrase = match label.sealed {
+        None => None,
+        Some(cost) if cost.memory_kib <= 64 && cost.passes <= 2 => Some("passphrase"),
+        Some(_) => return false,
+    };
+    if let Ok(contents) = cleave_secrets::open(data, PURPOSE, passphrase) {
+        assert_eq!(label.purpose, PURPOSE);
+        let _ = contents.secret();
+        return true;
+    }
+    false
+}
+
+/// An object after the changes that `data` lists, of 4 bytes each: 3 for what is done and where, 1 for a value. The first
+/// byte is odd if the object gets its seal again. `None` for no changes and for more than 64.
+///
+/// Places are spread over the head, where the fields are, and the rest: what is done is, by the first byte modulo 4, to
+/// set a byte of the first 256, to set one of the whole, to cut off so many, to append so many.
+pub fn changed(base: &[u8], data: &[u8], seal: &dyn Fn(&[u8]) -> Vec<u8>) -> Option<Vec<u8>> {
+    let (&sealed, changes) = data.split_first()?;
+    let changes = changes.as_chunks::<4>().0;
+    if changes.is_empty() || changes.len() > 64 {
+        return None;
+    }
+    let mut bytes = base.to_vec();
+    for &[what, low, high, value] in changes {
+        let place = usize::from(u16::from_le_bytes([low, high]));
+        match what % 4 {
+            0 => bytes.iter_mut().take(256).nth(place % 256).into_iter().for_each(|byte| *byte = value),
+            1 => {
+                let place = (place << 8 | usize::from(what)) % bytes.len().max(1);
+                bytes.get_mut(place).into_iter().for_each(|byte| *byte = value);
+            }
+            2 => bytes.truncate(bytes.len().saturating_sub(place)),
+            _ => bytes.extend(std::iter::repeat_n(value, place)),
+        }
+    }
+    if sealed % 2 == 1 && bytes.len() >= HEAD + SEAL {
+        let body = bytes.len() - SEAL;
+        let length = (body - HEAD) as u64;
+        bytes[HEAD - 8..HEAD].copy_from_slice(&length.to_le_bytes());
+        let seal = seal(&bytes[..body]);
+        bytes[body..].copy_from_slice(&seal);
+    }
+    Some(bytes)
+}
+
+/// The tag that a client's or provider's objects end with; its key stands in the evaluation keys.
+fn tag(bytes: &[u8]) -> Vec<u8> {
+    let key = &CLIENT.key_bytes[HEAD..HEAD + 32];
+    Hmac::<Sha256>::new_from_slice(key).unwrap().chain_update(bytes).finalize().into_bytes().to_vec()
+}
+
+struct Client {
+    params: Params,
+    secret: SecretKey,
+    keys: EvaluationKeys,
+    key_bytes: Vec<u8>,
+    asked: EncryptedImages,
+    chunk: Vec<u8>,
+    scores: Vec<u8>,
+}
+
+/// One image of two pixels, asked and answered.
+static CLIENT: LazyLock<Client> = LazyLock::new(|| {
+    let params = Params::named(ParamSet::Bfv8192x45).unwrap();
+    let secret = SecretKey::new(&params, &Secret::from_bytes(&[1; 32]));
+    let keys = secret.evaluation_keys().unwrap();
+    let asked = secret.encrypt(&[3, 4], PIXELS).unwrap();
+    let chunk = asked.chunks(&secret, 1 << 20).unwrap().next().unwrap();
+    let scores = release().ensemble().unwrap().evaluate(&keys, &asked).unwrap().to_bytes(&keys).unwrap();
+    Client { key_bytes: keys.to_bytes().to_vec(), params, secret, keys, asked, chunk, scores }
+});
+
+static PROVIDER: LazyLock<(Provider, Memory)> = LazyLock::new(|| {
+    let memory = Memory::new(1 << 30);
+    (Provider::new(&release(), &memory, 1).unwrap(), memory)
+});
+
+static BATCH: LazyLock<ClientSession> = LazyLock::new(|| {
+    let answer = PROVIDER.0.session().answer(&ClientSession::describe()).unwrap();
+    ClientSession::new(&answer, &Secret::from_bytes(&[1; 32])).unwrap()
+});
+
+/// A folder with a release, its list and its only network.
+static RELEASE: LazyLock<(TempDir, String, String)> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("fuzz.toml");
+    release().write(&list, Existing::Keep).unwrap();
+    let [list, member] = [list, folder.path().join("fuzz-1.json")].map(|path| std::fs::read_to_string(path).unwrap());
+    (folder, list, member)
+});
+
+/// For what is counted over all sessions, and for files.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// One network on two pixels.
+pub fn release() -> Release {
+    let shape = Shape { height: 1, width: 2, kernel: 1, stride: 1, padding: 0, maps: 1, hidden: 1, classes: 2 };
+    let layer = |weights: &[i32], biases: &[i128]| IntegerLayer { weights: weights.into(), biases: biases.into() };
+    let layers = [layer(&[2], &[1]), layer(&[1, -1], &[3]), layer(&[1, -2], &[0, 5])];
+    let networks = vec![IntegerNetwork { shape, max_pixel: 15, layers, scale: 1.0 }];
+    Release {
+        set: ParamSet::Bfv8192x45,
+        shape,
+        scale: 1.0,
+        classes: vec!["no".into(), "yes".into()],
+        precision: Precision { max_pixel: 15, max_weight: [31; 3] },
+        ranges: ranges(&networks, &[0, 15, 15, 0]).unwrap(),
+        margin: 3,
+        sources: vec!["fuzz".into()],
+        networks,
+    }
+}

@@ -1,4 +1,5 @@
 use cleave_secrets::KeyId;
+use fhe_math::zq::Modulus;
 use hmac::{Hmac, Mac, digest::KeyInit};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -18,6 +19,8 @@ pub(crate) enum Kind {
     EvaluationKeys = 1,
     Images = 2,
     Scores = 3,
+    CkksKey = 16,
+    CkksCiphertext = 17,
 }
 
 impl Kind {
@@ -26,6 +29,8 @@ impl Kind {
             Self::EvaluationKeys => "evaluation keys",
             Self::Images => "encrypted images",
             Self::Scores => "encrypted scores",
+            Self::CkksKey => "CKKS key",
+            Self::CkksCiphertext => "CKKS ciphertext",
         }
     }
 
@@ -67,11 +72,16 @@ fn mac(key: &[u8; 32]) -> Hmac<Sha256> {
 
 /// Writes an envelope: head, body, seal.
 pub(crate) fn wrap(kind: Kind, params: &Params, key: KeyId, body: &[u8], seal: &Seal<'_>) -> Vec<u8> {
+    wrap_for(kind, params.hash(), key, body, seal)
+}
+
+/// The same for parameters of any scheme.
+pub(crate) fn wrap_for(kind: Kind, params: ParamsHash, key: KeyId, body: &[u8], seal: &Seal<'_>) -> Vec<u8> {
     let mut out = Vec::with_capacity(HEAD + body.len() + TAG);
     out.extend(MAGIC);
     out.extend(VERSION.to_le_bytes());
     out.extend([kind as u8, 0]);
-    out.extend(params.hash().as_bytes());
+    out.extend(params.as_bytes());
     out.extend(key.as_bytes());
     out.extend((body.len() as u64).to_le_bytes());
     out.extend(body);
@@ -83,6 +93,16 @@ pub(crate) fn wrap(kind: Kind, params: &Params, key: KeyId, body: &[u8], seal: &
 /// The body of an envelope of this kind and these parameters, and whose key it names. Nothing is
 /// allocated, and the seal is checked last, so that a mismatch is told from damage where it can be.
 pub(crate) fn unwrap<'a>(kind: Kind, params: &Params, bytes: &'a [u8], seal: &Seal<'_>) -> Result<(Name, &'a [u8])> {
+    unwrap_for(kind, params.hash(), bytes, seal)
+}
+
+/// The same for parameters of any scheme.
+pub(crate) fn unwrap_for<'a>(
+    kind: Kind,
+    params: ParamsHash,
+    bytes: &'a [u8],
+    seal: &Seal<'_>,
+) -> Result<(Name, &'a [u8])> {
     let fail = |fault| Err(kind.error(fault));
     let mut reader = Reader::new(kind, bytes);
     if reader.array()? != MAGIC {
@@ -97,7 +117,10 @@ pub(crate) fn unwrap<'a>(kind: Kind, params: &Params, bytes: &'a [u8], seal: &Se
         [got, 0] => return fail(Fault::Kind { expected: kind as u8, got }),
         [_, got] => return fail(Fault::Field { field: "reserved", got: got.into() }),
     }
-    params.check_same(ParamsHash(reader.array()?), kind.what())?;
+    match ParamsHash(reader.array()?) {
+        got if got == params => {}
+        got => return Err(Error::OtherParams { what: kind.what(), expected: params, got }),
+    }
     let name = Name(reader.array()?);
     let length = u64::from_le_bytes(reader.array()?);
     let expected = usize::try_from(length).unwrap_or(usize::MAX).saturating_add(HEAD + TAG);
@@ -174,9 +197,18 @@ impl<'a> Reader<'a> {
 
     /// One polynomial at `level`, every residue of which is below its modulus.
     pub(crate) fn polynomial(&mut self, params: &Params, level: usize) -> Result<Vec<u64>> {
-        let mut out = Vec::with_capacity(params.residues(level));
-        for modulus in params.q(level) {
-            let packed = self.take(modulus.serialization_length(params.degree()))?;
+        self.rows(params.q(level), params.degree())
+    }
+
+    /// A row of residues a modulus, each below it.
+    pub(crate) fn rows<'m>(
+        &mut self,
+        moduli: impl IntoIterator<Item = &'m Modulus>,
+        degree: usize,
+    ) -> Result<Vec<u64>> {
+        let mut out = Vec::new();
+        for modulus in moduli {
+            let packed = self.take(modulus.serialization_length(degree))?;
             let row = modulus.deserialize_vec(packed);
             if let Some(at) = row.iter().position(|&x| x >= **modulus) {
                 return Err(self.kind.error(Fault::Residue { index: out.len() + at }));
@@ -189,7 +221,17 @@ impl<'a> Reader<'a> {
 
 /// Appends one polynomial, packed to the bits of each modulus.
 pub(crate) fn put_polynomial(out: &mut Vec<u8>, params: &Params, level: usize, residues: &[u64]) {
-    for (modulus, row) in params.q(level).iter().zip(residues.chunks_exact(params.degree())) {
+    put_rows(out, params.q(level), params.degree(), residues);
+}
+
+/// Appends a row of residues a modulus.
+pub(crate) fn put_rows<'m>(
+    out: &mut Vec<u8>,
+    moduli: impl IntoIterator<Item = &'m Modulus>,
+    degree: usize,
+    residues: &[u64],
+) {
+    for (modulus, row) in moduli.into_iter().zip(residues.chunks_exact(degree)) {
         out.extend(modulus.serialize_vec(row));
     }
 }

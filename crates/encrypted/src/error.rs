@@ -204,6 +204,60 @@ pub enum Error {
     /// A file of a release cannot be written.
     #[error(transparent)]
     Write(cleave_secrets::Error),
+    /// The moduli are wider than CKKS parameters may be here: less than the table allows.
+    #[error(
+        "moduli of {got} bits at degree {degree} are beyond {limit} bits; the standard's table gives {table} for 128 bits, \
+         later estimates less"
+    )]
+    BeyondReserve {
+        /// Coefficients of a polynomial.
+        degree: usize,
+        /// Bits of the product of all moduli.
+        got: u64,
+        /// Bits allowed.
+        limit: u64,
+        /// Bits in the table.
+        table: u64,
+    },
+    /// A number that is not finite, or too large for its scale.
+    #[error("value {index} is not finite or too large for its scale")]
+    Value {
+        /// Position in the slice.
+        index: usize,
+    },
+    /// A ciphertext has too few levels left, or another number of them than what it meets.
+    #[error("{what} at level {got}, expected {expected}; drop the higher one, or encrypt anew")]
+    Level {
+        /// What was looked at.
+        what: &'static str,
+        /// The level expected.
+        expected: usize,
+        /// The level found.
+        got: usize,
+    },
+    /// Two scales differ, or one leaves no room for the values.
+    #[error("{what} has scale {got:e}, expected {expected:e}; adjust it")]
+    Scale {
+        /// What was looked at.
+        what: &'static str,
+        /// The scale expected.
+        expected: f64,
+        /// The scale found.
+        got: f64,
+    },
+    /// The keys have none for this step.
+    #[error("no key for {what} {element} at level {level}; ask the client for one")]
+    MissingKey {
+        /// `relinearisation` or `automorphism`.
+        what: &'static str,
+        /// The exponent of the automorphism, or 0.
+        element: u64,
+        /// The level asked for.
+        level: usize,
+    },
+    /// A ciphertext that was written for another place.
+    #[error("this ciphertext belongs to another place or another batch; ask again")]
+    OtherPlace,
     /// Whoever watched an evaluation broke it off.
     #[error("the evaluation was stopped")]
     Stopped,

@@ -15,6 +15,7 @@
 //! - [`Release`]: files with networks and all that a client has to know of them; [`levels`] prepares an image.
 //! - [`EncryptedEnsemble`]: the same outputs under encryption, summed over networks.
 //! - [`service`]: the messages with which a client has a provider evaluate, and both sides' state, without sockets.
+//! - [`ckks`]: approximate arithmetic on real numbers; [`training`]: a last layer trained on such ciphertexts.
 //! - Every failure is an [`Error`].
 //!
 //! Up to 8192 images lie side by side: ciphertext i holds pixel i of every image. Linear layers are products
@@ -56,9 +57,10 @@
 //! # Ok::<(), cleave_encrypted::Error>(())
 //! ```
 //!
-//! Deliberately absent: training, sockets, tensors, and any promise.
+//! Deliberately absent: sockets, tensors, bootstrapping, and any promise.
 
 mod cipher;
+pub mod ckks;
 mod ensemble;
 mod envelope;
 mod error;
@@ -69,6 +71,7 @@ mod params;
 mod release;
 mod sample;
 pub mod service;
+pub mod training;
 
 pub use cipher::{BatchId, Collector, EncryptedImages, EncryptedScores, Scores};
 pub use ensemble::{EncryptedEnsemble, Stage};

@@ -144,7 +144,7 @@ fn shares_of_classes_are_kept_recorded_and_checked() {
 }
 
 #[test]
-#[ignore = "trains on MNIST: set CLEAVE_DATA to the folder of real data"]
+#[cfg_attr(not(real_data), ignore = "set CLEAVE_DATA to the folder of real data")]
 fn three_models_of_skewed_digits_answer_together() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

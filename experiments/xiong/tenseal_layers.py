@@ -3,8 +3,8 @@
     python tenseal_layers.py [--member MEMBER.json] [--bits 20] [--processes 2]
 
 MEMBER.json is a network that `cleave quantise` wrote; without it weights are drawn. Images are drawn in both cases.
-Scores come out modulo one prime. Of 24 bits it was too large for the noise that TenSEAL leaves room for at this degree, so
-that scores of 45 bits take three primes of 20, and three times as long.
+Scores come out modulo one prime. One of 24 bits was too large for the noise that TenSEAL leaves room for at this degree, so
+that larger scores take several primes of 20 bits, and as many times as long.
 TenSEAL (BFV of SEAL) multiplies a ciphertext with an integer in 0.2 ms where all slots have the same one, and leaves
 out weights of zero. Its Python binding works with one thread at a time, so processes share the work: each has half of the
 positions of the convolution, squares them, and adds them to sums of its own for all hidden units.

@@ -576,7 +576,7 @@ const fn secrets_hint(error: &cleave_secrets::Error) -> &'static str {
         Secrets::PassphraseNotNeeded => "`cleave key id FILE` says whether a key file is sealed",
         Secrets::NewerVersion { .. } => "the version of cleave that made it will do",
         Secrets::Truncated { .. } | Secrets::Field { .. } | Secrets::Damaged | Secrets::OtherSecret { .. } => {
-            "without a copy the key is lost; a plain network can be locked anew under another, by `cleave key new`"
+            "without a copy the key is lost: make another, and with it anew whatever was made with this one"
         }
         Secrets::Randomness { .. } | Secrets::Memory { .. } => "try again on a machine with more of it",
         _ => "`cleave key id FILE` says what a key file is; `cleave key new` makes one",

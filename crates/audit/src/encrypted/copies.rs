@@ -32,7 +32,8 @@ pub(super) fn all(field: &Field, observer: &mut dyn Observer) -> Result<Vec<Copy
     for images in counts {
         for lesson in Lesson::ALL {
             let copy = train(field, lesson, &answers[..images], observer)?;
-            observer.found(&format!("{lesson:?} of {images} images: {:.1} % alike", 100.0 * copy.agreement.share));
+            let share = 100.0 * copy.agreement.share;
+            observer.found(&format!("{}, {images} images: {share:.1} % alike", lesson.name()));
             found.push(copy);
         }
     }

@@ -65,7 +65,7 @@ pub enum Error {
     },
     /// There is not enough room for a single client.
     #[error(
-        "{evaluations} evaluations at once and one client need {needed} bytes, and {limit} are allowed; raise --memory, or \
+        "one client, with up to {evaluations} evaluations at once, needs {needed} bytes, and {limit} are allowed; raise --memory, or \
          lower --evaluations"
     )]
     TooLittleMemory {

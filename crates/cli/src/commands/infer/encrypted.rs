@@ -164,15 +164,16 @@ async fn label(
 fn describe(name: &str, description: &Description) {
     let Description { set, height, width, max_pixel, classes, networks, .. } = description;
     eprintln!(
-        "{name} is what the provider says it is, and no proof: {networks} networks, {height}x{width} grey pixels from 0 to \
+        "{name} is what the provider says it is, and no proof: networks {networks}, {height}x{width} grey pixels from 0 to \
          {max_pixel}, {} classes, parameters {set}",
         classes.len()
     );
 }
 
 fn same(path: &Path, release: &Release, description: &Description) -> Result<(), Failure> {
-    let text =
-        |set: &str, networks: usize, classes: &[String]| format!("{set}, {networks} networks, {}", classes.join(" "));
+    let text = |set: &str, networks: usize, classes: &[String]| {
+        format!("{set}, networks {networks}, classes {}", classes.join(" "))
+    };
     let got = text(release.set.name(), release.networks.len(), &release.classes);
     let expected = text(&description.set, description.networks, &description.classes);
     match got == expected && release.shape.pixels() == description.pixels() {

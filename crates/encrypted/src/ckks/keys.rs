@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::{Params, ring};
 use crate::{
-    Error, Fault, Result,
+    Error, Result,
     envelope::{self, Kind, Reader, Seal},
     keys::same_key,
     sample,
@@ -96,6 +96,20 @@ impl KeyPlan {
     pub fn memory_bytes(&self) -> usize {
         let rows = |&level: &usize| 2 * self.params.digits(level).count() * self.params.key_primes(level).count();
         self.levels.values().map(rows).sum::<usize>() * self.params.degree() * 8
+    }
+
+    /// Bytes of the longest piece of the keys.
+    pub fn piece_bytes(&self) -> usize {
+        let longest = self.levels.values().map(|&level| piece_len(&self.params, level)).max().unwrap_or(0);
+        envelope::HEAD + PIECE_HEAD + longest + envelope::TAG
+    }
+
+    /// What each piece is, in order.
+    fn places(&self) -> impl Iterator<Item = Place> + '_ {
+        let digits = |(&element, &level): (&u64, &usize)| {
+            (0..self.params.digits(level).count()).map(move |digit| (element, level, digit))
+        };
+        self.levels.iter().flat_map(digits)
     }
 
     fn with(mut self, element: u64, level: usize) -> Self {
@@ -274,22 +288,29 @@ impl EvaluationKeys {
         Tags { params: self.params().clone(), id: self.id, tag: self.tag.clone() }
     }
 
-    /// Writes the keys, each in bytes of its own, in the order in which a [`KeyCollector`] wants them. Each ends
-    /// with a SHA-256, which finds damage and no forger.
+    /// Writes the keys, each digit of each in bytes of its own, in the order in which a [`KeyCollector`] wants them. Each
+    /// piece ends with a SHA-256, which finds damage and no forger.
     pub fn pieces(&self) -> impl Iterator<Item = Zeroizing<Vec<u8>>> + '_ {
-        self.keys.iter().map(|(&element, key)| {
-            let params = self.params();
-            let mut body = Zeroizing::new(Vec::with_capacity(PIECE_HEAD + piece_len(params, key.level)));
-            body.extend(*self.tag);
-            body.extend(self.seed);
-            body.extend(element.to_le_bytes());
-            body.extend((key.level as u32).to_le_bytes());
-            for [b, _] in &key.digits {
-                let moduli = params.key_primes(key.level).map(|prime| &params.moduli()[prime]);
-                envelope::put_rows(&mut body, moduli, params.degree(), b);
-            }
-            Zeroizing::new(envelope::wrap_for(Kind::CkksKey, params.hash(), self.id, &body, &Seal::Checksum))
-        })
+        self.plan.places().map_while(|place| self.piece_at(place))
+    }
+
+    /// Piece `index` of them.
+    pub fn piece(&self, index: usize) -> Option<Zeroizing<Vec<u8>>> {
+        self.plan.places().nth(index).and_then(|place| self.piece_at(place))
+    }
+
+    fn piece_at(&self, (element, level, digit): Place) -> Option<Zeroizing<Vec<u8>>> {
+        let params = self.params();
+        let [b, _] = self.keys.get(&element)?.digits.get(digit)?;
+        let mut body = Zeroizing::new(Vec::with_capacity(PIECE_HEAD + piece_len(params, level)));
+        body.extend(*self.tag);
+        body.extend(self.seed);
+        body.extend(element.to_le_bytes());
+        body.extend((level as u32).to_le_bytes());
+        body.extend((digit as u32).to_le_bytes());
+        let moduli = params.key_primes(level).map(|prime| &params.moduli()[prime]);
+        envelope::put_rows(&mut body, moduli, params.degree(), b);
+        Some(Zeroizing::new(envelope::wrap_for(Kind::CkksKey, params.hash(), self.id, &body, &Seal::Checksum)))
     }
 
     /// Brings Σ_e x(X^e)·s(X^e) to (y₀, y₁) with y₀ + y₁·s ≈ that sum, for x transformed, with a row for each prime
@@ -381,12 +402,14 @@ fn accumulate(sums: &mut [u128], x: impl Iterator<Item = u64>, y: &[u64]) {
     }
 }
 
-/// Bytes of a piece before its polynomials: key of tags, seed, exponent, level.
-const PIECE_HEAD: usize = 32 + 32 + 8 + 4;
+/// Bytes of a piece before its polynomial: key of tags, seed, exponent, level, digit.
+const PIECE_HEAD: usize = 32 + 32 + 8 + 4 + 4;
+
+/// Exponent, level and number of a digit.
+type Place = (u64, usize, usize);
 
 fn piece_len(params: &Params, level: usize) -> usize {
-    let row = |prime: usize| params.moduli()[prime].serialization_length(params.degree());
-    params.digits(level).count() * params.key_primes(level).map(row).sum::<usize>()
+    params.key_primes(level).map(|prime| params.moduli()[prime].serialization_length(params.degree())).sum()
 }
 
 /// Puts evaluation keys together from their pieces, on the provider's side.
@@ -406,13 +429,13 @@ impl KeyCollector {
 
     /// Most bytes of a piece: what a receiver allows for.
     pub fn piece_bytes(&self) -> usize {
-        let longest = self.plan.levels.values().map(|&level| piece_len(&self.plan.params, level)).max().unwrap_or(0);
-        envelope::HEAD + PIECE_HEAD + longest + envelope::TAG
+        self.plan.piece_bytes()
     }
 
     /// Pieces received, and pieces expected.
     pub fn progress(&self) -> (usize, usize) {
-        (self.keys.as_ref().map_or(0, |keys| keys.keys.len()), self.plan.levels.len())
+        let digits = |keys: &EvaluationKeys| keys.keys.values().map(|key| key.digits.len()).sum();
+        (self.keys.as_ref().map_or(0, digits), self.plan.places().count())
     }
 
     /// Takes the next piece. After an error the collector is as it was before. Keys that were made to do harm give
@@ -429,13 +452,14 @@ impl KeyCollector {
         let mut reader = Reader::new(Kind::CkksKey, body);
         let tag = Zeroizing::new(reader.array()?);
         let seed = reader.array()?;
-        let (element, level) = (u64::from_le_bytes(reader.array()?), u32::from_le_bytes(reader.array()?));
-        let next = self.plan.levels.iter().nth(self.progress().0).ok_or(Error::OtherPlace)?;
-        if *next.0 != element {
+        let given = u64::from_le_bytes(reader.array()?);
+        let (element, level, digit) = self.plan.places().nth(self.progress().0).ok_or(Error::OtherPlace)?;
+        if given != element {
             return Err(Error::OtherPlace);
         }
-        if u64::from(level) != *next.1 as u64 {
-            return Err(Kind::CkksKey.error(Fault::Field { field: "level", got: level.into() }));
+        reader.number("level", level..=level)?;
+        if reader.number("digit", 0..=params.levels())? != digit {
+            return Err(Error::OtherPlace);
         }
         if let Some(keys) = &self.keys {
             same_key("CKKS key", keys.id, id)?;
@@ -443,16 +467,12 @@ impl KeyCollector {
                 return Err(Error::OtherPlace);
             }
         }
-        let level = *next.1;
-        let mut digits = Vec::new();
-        for index in 0..params.digits(level).count() {
-            let b = reader.rows(params.key_primes(level).map(|prime| &params.moduli()[prime]), params.degree())?;
-            digits.push([b, public(params, &seed, element, index, level)]);
-        }
+        let b = reader.rows(params.key_primes(level).map(|prime| &params.moduli()[prime]), params.degree())?;
         reader.end()?;
+        let a = public(params, &seed, element, digit, level);
         let plan = self.plan.clone();
-        let empty = || EvaluationKeys { plan, id, tag, seed, keys: BTreeMap::new() };
-        self.keys.get_or_insert_with(empty).keys.insert(element, SwitchingKey { level, digits });
+        let keys = self.keys.get_or_insert_with(|| EvaluationKeys { plan, id, tag, seed, keys: BTreeMap::new() });
+        keys.keys.entry(element).or_insert(SwitchingKey { level, digits: Vec::new() }).digits.push([b, a]);
         Ok(())
     }
 

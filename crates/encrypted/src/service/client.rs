@@ -1,6 +1,6 @@
 use cleave_secrets::Secret;
 
-use super::{Answer, Description, Error, MAX_REQUEST, Request, Result};
+use super::{Answer, Description, Error, MAX_REQUEST, Request, Result, counted};
 use crate::{EncryptedImages, EncryptedScores, Scores, SecretKey, Stage};
 
 /// The client's side of a session: what it sends, and what it makes of the answers.
@@ -142,11 +142,11 @@ impl ClientBatch<'_> {
     #[allow(clippy::should_implement_trait, reason = "it fails, and waits for an answer in between")]
     pub fn next(&mut self) -> Result<Option<Vec<u8>>> {
         let request = match self.at {
-            At::Begin => Request::Begin { batch: self.asked.batch(), images: count(self.asked.images()) },
+            At::Begin => Request::Begin { batch: self.asked.batch(), images: counted(self.asked.images()) },
             At::Sending { sent, .. } => return self.chunk(sent),
             At::Evaluate => Request::Evaluate,
             At::Poll => Request::Poll,
-            At::Fetching { .. } => Request::Fetch { offset: count(self.scores.len()) },
+            At::Fetching { .. } => Request::Fetch { offset: counted(self.scores.len()) },
             At::Over => return Ok(None),
         };
         Ok(Some(request.to_bytes()))
@@ -192,7 +192,7 @@ impl ClientBatch<'_> {
 
     fn received(&mut self, sent: usize, got: u32, of: u32) -> Result<Step> {
         let all = self.session.secret.params().lanes().len() * self.asked.items();
-        if (got, of) != (count(sent), count(all)) {
+        if (got, of) != (counted(sent), counted(all)) {
             return Err(wrong("ciphertexts received", format!("{got} of {of}"), format!("{sent} of {all}")));
         }
         self.at = At::Sending { sent, due: 0 };
@@ -242,10 +242,6 @@ impl At {
             Self::Over => "nothing more",
         }
     }
-}
-
-fn count(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 fn other_answer(got: &Answer<'_>, expected: &'static str) -> Error {

@@ -76,6 +76,12 @@ pub enum Error {
         /// Bytes allowed that are not set aside for something else.
         limit: usize,
     },
+    /// A job of this name is there that is not this one.
+    #[error("a job of this name has another plan or belongs to another client; begin one under another name")]
+    OtherJob,
+    /// Another connection speaks for the job.
+    #[error("another connection has taken this job over; use that one, or come back with this one")]
+    Taken,
     /// The provider failed; its log says why.
     #[error("the evaluation failed: {reason}")]
     Failed {

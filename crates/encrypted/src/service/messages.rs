@@ -1,4 +1,7 @@
-use super::{Description, Error, Result};
+use super::{
+    Description, Error, Result,
+    fields::{Fields, length},
+};
 use crate::{BatchId, Stage};
 
 /// Bytes of the longest message of a client: 18 ciphertexts of the named sets fit.
@@ -77,7 +80,7 @@ impl<'a> Request<'a> {
         let Some((&name, body)) = bytes.split_first().filter(|_| bytes.len() <= MAX_REQUEST) else {
             return Err(length("a message of the client", bytes.len(), format!("1 to {MAX_REQUEST}")));
         };
-        let mut fields = Fields { bytes: body, total: bytes.len() };
+        let mut fields = Fields::new(body, bytes.len());
         let message = match name {
             1 => Self::Describe,
             2 => return Ok(Self::Keys(body)),
@@ -182,13 +185,13 @@ impl<'a> Answer<'a> {
         let Some((&name, body)) = bytes.split_first().filter(|_| bytes.len() <= MAX_ANSWER) else {
             return Err(length("an answer of the provider", bytes.len(), format!("1 to {MAX_ANSWER}")));
         };
-        let mut fields = Fields { bytes: body, total: bytes.len() };
+        let mut fields = Fields::new(body, bytes.len());
         let answer = match name {
             1 => return Ok(Self::Description(Description::from_bytes(body)?)),
             2 => Self::Accepted,
             3 => Self::Received { got: fields.number(COUNT)?, of: fields.number(COUNT)? },
             4 => Self::Waiting { ahead: fields.number("a place in a queue")? },
-            5 => Self::Running { stage: fields.stage()?, done: fields.number(PROGRESS)?, of: fields.number(PROGRESS)? },
+            5 => Self::Running { stage: stage(fields.number(PROGRESS)?)?, done: fields.number(PROGRESS)?, of: fields.number(PROGRESS)? },
             6 => Self::Ready { bytes: fields.number("the size of the scores")? },
             7 => return Ok(Self::Piece { offset: fields.number("a piece of scores")?, bytes: fields.bytes }),
             got => return Err(Error::UnknownMessage { side: "the provider", got }),
@@ -201,41 +204,9 @@ impl<'a> Answer<'a> {
 const COUNT: &str = "a count of ciphertexts";
 const PROGRESS: &str = "a progress";
 
-/// What is left of a message.
-struct Fields<'a> {
-    bytes: &'a [u8],
-    total: usize,
-}
-
-impl Fields<'_> {
-    fn array<const N: usize>(&mut self, message: &'static str) -> Result<[u8; N]> {
-        let Some((taken, rest)) = self.bytes.split_first_chunk() else {
-            return Err(length(message, self.total, format!("{} or more", self.total - self.bytes.len() + N)));
-        };
-        self.bytes = rest;
-        Ok(*taken)
-    }
-
-    fn number(&mut self, message: &'static str) -> Result<u32> {
-        self.array(message).map(u32::from_le_bytes)
-    }
-
-    fn stage(&mut self) -> Result<Stage> {
-        let got = self.number(PROGRESS)?;
-        let found = Stage::ALL.into_iter().find(|stage| *stage as u32 == got);
-        found.ok_or_else(|| Error::Field { field: "stage", got: got.to_string(), expected: "0 to 4".into() })
-    }
-
-    fn end(&self, message: &'static str) -> Result<()> {
-        match self.bytes.is_empty() {
-            true => Ok(()),
-            false => Err(length(message, self.total, (self.total - self.bytes.len()).to_string())),
-        }
-    }
-}
-
-fn length(message: &'static str, got: usize, expected: String) -> Error {
-    Error::Length { message, got, expected }
+fn stage(got: u32) -> Result<Stage> {
+    let found = Stage::ALL.into_iter().find(|stage| *stage as u32 == got);
+    found.ok_or_else(|| Error::Field { field: "stage", got: got.to_string(), expected: "0 to 4".into() })
 }
 
 #[cfg(test)]

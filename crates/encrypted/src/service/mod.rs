@@ -1,4 +1,4 @@
-//! Inference as a service: messages as bytes, and the state of both sides. No sockets.
+//! Inference as a service: messages as bytes, and the state of both sides. No sockets. Training is in [`jobs`].
 //!
 //! ```text
 //!  ClientSession                              ProviderSession
@@ -18,9 +18,12 @@
 mod client;
 mod description;
 mod error;
+mod fields;
+pub mod jobs;
 mod memory;
 mod messages;
 mod provider;
+mod queue;
 
 pub use client::{ClientBatch, ClientSession, Step};
 pub use description::Description;
@@ -30,3 +33,7 @@ pub use messages::{Answer, MAX_ANSWER, MAX_REQUEST, Request};
 pub use provider::{Provider, ProviderSession};
 
 type Result<T, E = Error> = std::result::Result<T, E>;
+
+fn counted(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

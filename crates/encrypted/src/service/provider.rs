@@ -1,16 +1,15 @@
 use std::{
-    collections::VecDeque,
     fmt,
     ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
 };
 
-use super::{Answer, Description, Error, Lease, Memory, Request, Result, messages::MAX_PIECE};
+use super::{Answer, Description, Error, Lease, Memory, Request, Result, counted, messages::MAX_PIECE, queue::Queue};
 use crate::{BatchId, Collector, EncryptedEnsemble, EncryptedImages, EvaluationKeys, Params, Release, Stage};
 
 /// A release that is served. Clones share it.
@@ -269,10 +268,6 @@ fn ready(scores: &[u8]) -> Result<Answer<'static>> {
     }
 }
 
-fn counted(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
-}
-
 /// What one evaluation needs.
 struct Job {
     provider: Arc<Inner>,
@@ -348,7 +343,7 @@ impl Drop for Work {
 impl Job {
     fn run(self, ticket: u64, shared: &Watched) -> crate::Result<(Vec<u8>, Lease)> {
         let Self { provider, keys, images, mut lease } = self;
-        let _place = provider.queue.enter(ticket, shared).ok_or(crate::Error::Stopped)?;
+        let _place = provider.queue.enter(ticket, &shared.stopped).ok_or(crate::Error::Stopped)?;
         let mut done = 0;
         *shared.lock() = Progress::Running { stage: Stage::Convolution, done };
         let scores = provider.ensemble.evaluate_while(&keys, &images, |stage, _| {
@@ -363,72 +358,5 @@ impl Job {
         drop((images, scores));
         lease.shrink(bytes.len());
         Ok((bytes, lease))
-    }
-}
-
-/// Evaluations at once, in the order in which they were asked for.
-struct Queue {
-    waiting: Mutex<Waiting>,
-    moved: Condvar,
-}
-
-struct Waiting {
-    free: usize,
-    next: u64,
-    tickets: VecDeque<u64>,
-}
-
-/// A place at work.
-struct Place<'a>(&'a Queue);
-
-impl Queue {
-    fn new(free: usize) -> Self {
-        Self { waiting: Mutex::new(Waiting { free, next: 0, tickets: VecDeque::new() }), moved: Condvar::new() }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn ticket(&self) -> u64 {
-        let mut waiting = self.lock();
-        let ticket = waiting.next;
-        waiting.next += 1;
-        waiting.tickets.push_back(ticket);
-        ticket
-    }
-
-    /// Evaluations that come before `ticket`.
-    fn ahead(&self, ticket: u64) -> usize {
-        self.lock().tickets.iter().position(|&other| other == ticket).unwrap_or(0)
-    }
-
-    fn leave(&self, ticket: u64) {
-        self.lock().tickets.retain(|&other| other != ticket);
-        self.moved.notify_all();
-    }
-
-    /// Waits for a place; `None` if the work was stopped.
-    fn enter(&self, ticket: u64, shared: &Watched) -> Option<Place<'_>> {
-        let mut waiting = self.lock();
-        loop {
-            if shared.is_stopped() {
-                return None;
-            }
-            if waiting.free > 0 && waiting.tickets.front() == Some(&ticket) {
-                waiting.free -= 1;
-                waiting.tickets.pop_front();
-                self.moved.notify_all();
-                return Some(Place(self));
-            }
-            waiting = self.moved.wait(waiting).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.lock().free += 1;
-        self.0.moved.notify_all();
     }
 }

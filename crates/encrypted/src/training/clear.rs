@@ -305,7 +305,7 @@ impl Model {
         Self { classes, features, ahead: weights.clone(), weights, iterations: 0 }
     }
 
-    pub(super) fn from_parts(
+    pub(crate) fn from_parts(
         classes: usize,
         features: usize,
         iterations: usize,

@@ -1,4 +1,9 @@
-use std::{fmt, time::Duration, time::Instant};
+use std::{
+    fmt,
+    ops::ControlFlow,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
 
 use cleave_secrets::Secret;
 use rayon::prelude::*;
@@ -23,6 +28,26 @@ const MAX_WEIGHT: f64 = 65_536.0;
 /// [`Error::Count`] for a shape that does not fit into the slots.
 pub fn key_plan(params: &Params, shape: Shape) -> Result<KeyPlan> {
     Ok(Layout::new(params, shape)?.plan())
+}
+
+/// Bytes of memory that a provider needs for one training: keys, data, weights, and what an iteration takes besides.
+///
+/// # Errors
+///
+/// As [`TrainingClient::new`].
+pub fn memory_bytes(params: &Params, shape: Shape) -> Result<usize> {
+    let layout = Layout::checked(params, shape)?;
+    let row = params.degree() * 8;
+    let primes = params.levels() + 1;
+    let ciphertext = 2 * primes * row;
+    let group = layout.groups() * ciphertext;
+    let data = layout.blocks() * (2 * group + ciphertext);
+    // V and what stands beside it, before and after; a block at a lower level; sums of 128 bits for each prime and
+    // thread; digits that were extended to all primes.
+    let weights = 4 * group;
+    let threads = rayon::current_num_threads().min(primes + 3);
+    let sums = 12 * row * threads + 3 * primes * row + threads * primes * row;
+    Ok(layout.plan().memory_bytes() + data + weights + group + sums)
 }
 
 /// Iterations that fresh weights have levels for.
@@ -236,8 +261,7 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// [`Error::Level`] if the weights have too few levels for so many, [`Error::Count`] for another shape,
-    /// [`Error::Stopped`], [`Error::MissingKey`], [`Error::OtherKey`], [`Error::OtherParams`].
+    /// As [`Trainer::train_while`].
     pub fn train(
         &self,
         data: &EncryptedData,
@@ -246,20 +270,11 @@ impl Trainer {
         count: usize,
         mut watch: impl FnMut(usize, Duration) -> bool,
     ) -> Result<EncryptedModel> {
-        for layout in [&data.layout, &model.layout] {
-            if *layout != self.layout {
-                return Err(other_shape(&self.layout, layout));
-            }
-        }
-        let expected = count.saturating_mul(LEVELS);
-        let got = model.ahead.first().map_or(0, Ciphertext::level);
-        if got < expected {
-            return Err(Error::Level { what: "weights", expected, got });
-        }
+        self.check(data, &model, count)?;
         let mut model = model;
         for _ in 0..count {
             let start = Instant::now();
-            model = self.iterate(data, &model, cubic)?;
+            model = self.iterate(data, &model, cubic, &|_| Ok(()))?;
             if !watch(model.iterations, start.elapsed()) {
                 return Err(Error::Stopped);
             }
@@ -267,14 +282,79 @@ impl Trainer {
         Ok(model)
     }
 
+    /// Makes `count` iterations. `watch` gets the share that is done, from 0 to 1, after each piece of work, and breaks
+    /// off there; it is called from several threads.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Level`] if the weights have too few levels for so many, [`Error::Count`] for another shape,
+    /// [`Error::Stopped`], [`Error::MissingKey`], [`Error::OtherKey`], [`Error::OtherParams`].
+    pub fn train_while(
+        &self,
+        data: &EncryptedData,
+        model: EncryptedModel,
+        cubic: Cubic,
+        count: usize,
+        watch: &(dyn Fn(f64) -> ControlFlow<()> + Sync),
+    ) -> Result<EncryptedModel> {
+        self.check(data, &model, count)?;
+        let top = model.level();
+        let whole: u64 = (0..count).map(|t| self.work(top - LEVELS * t).iter().sum::<u64>()).sum();
+        let done = AtomicU64::new(0);
+        let tick = |work: u64| {
+            let done = done.fetch_add(work, Ordering::Relaxed) + work;
+            match watch(done as f64 / whole as f64) {
+                ControlFlow::Continue(()) => Ok(()),
+                ControlFlow::Break(()) => Err(Error::Stopped),
+            }
+        };
+        (0..count).try_fold(model, |model, _| self.iterate(data, &model, cubic, &tick))
+    }
+
+    fn check(&self, data: &EncryptedData, model: &EncryptedModel, count: usize) -> Result<()> {
+        for layout in [&data.layout, &model.layout] {
+            if *layout != self.layout {
+                return Err(other_shape(&self.layout, layout));
+            }
+        }
+        let expected = count.saturating_mul(LEVELS);
+        match model.level() {
+            got if got < expected => Err(Error::Level { what: "weights", expected, got }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Work of all blocks and of all groups in an iteration from `level` on: key switches, which take most of the time,
+    /// times the square of their primes.
+    fn work(&self, level: usize) -> [u64; 2] {
+        let layout = &self.layout;
+        let switches = |chain: Vec<Vec<i64>>| chain.iter().map(Vec::len).sum::<usize>();
+        let square = |level: usize| (level as u64 + 1).pow(2);
+        let block = switches(layout.gather()) + layout.groups().div_ceil(8) + 4 + switches(layout.spread());
+        let group = switches(layout.over_samples()) + layout.blocks().div_ceil(8) + 1;
+        [(layout.blocks() * block, level.saturating_sub(1)), (layout.groups() * group, level.saturating_sub(4))]
+            .map(|(switches, level)| switches as u64 * square(level))
+    }
+
     /// T = a·V + b·other + Σ_i r_i·d_i, with r = (1 + γ)(Y − p(X·V)). The last average, W = (1 − η)T + ηV, is left to
     /// the next iteration or to the client, so that it costs no level.
-    fn iterate(&self, data: &EncryptedData, model: &EncryptedModel, cubic: Cubic) -> Result<EncryptedModel> {
-        let level = model.ahead.first().map_or(0, Ciphertext::level);
+    fn iterate(
+        &self,
+        data: &EncryptedData,
+        model: &EncryptedModel,
+        cubic: Cubic,
+        tick: &(dyn Fn(u64) -> Result<()> + Sync),
+    ) -> Result<EncryptedModel> {
+        let level = model.level();
         let samples = self.layout.shape.samples;
         let gain = steps(samples).nth(model.iterations).map_or(1.0, |step| step.gain);
+        let [blocks, groups] = self.work(level);
         let rests = (0..self.layout.blocks())
-            .map(|block| self.rest(data, block, &model.ahead, cubic, gain))
+            .map(|block| {
+                let rest = self.rest(data, block, &model.ahead, cubic, gain)?;
+                tick(blocks / self.layout.blocks() as u64)?;
+                Ok(rest)
+            })
             .collect::<Result<Vec<_>>>()?;
         let (a, b) = model.mix(samples);
         let ahead = (0..self.layout.groups()).into_par_iter().map(|group| {
@@ -284,7 +364,9 @@ impl Trainer {
             let gradient = self.sum(gradient, &self.layout.over_samples())?;
             let (below, scale) = (gradient.level(), gradient.scale());
             let old = model.other[group].adjust(b, below, scale)?;
-            gradient.add(&old)?.add(&model.ahead[group].adjust(a, below, scale)?)
+            let ahead = gradient.add(&old)?.add(&model.ahead[group].adjust(a, below, scale)?)?;
+            tick(groups / self.layout.groups() as u64)?;
+            Ok(ahead)
         });
         Ok(EncryptedModel {
             layout: model.layout.clone(),

@@ -32,11 +32,20 @@ impl EncryptedData {
 
     /// Writes each ciphertext in bytes of its own, in the order in which a [`Collector`] wants them.
     pub fn pieces<'a>(&'a self, tags: &'a Tags) -> impl Iterator<Item = Result<Vec<u8>>> + 'a {
-        let samples = self.samples.iter().flatten().enumerate().map(|(i, x)| (Role::Sample, i, x));
-        let directions = self.directions.iter().flatten().enumerate().map(|(i, x)| (Role::Direction, i, x));
-        let labels = self.labels.iter().enumerate().map(|(i, x)| (Role::Label, i, x));
-        let all = samples.chain(directions).chain(labels);
-        all.map(|(role, index, x)| x.to_bytes(tags, &self.batch, place(role, 0, index)))
+        (0..).map_while(move |index| self.piece(tags, index))
+    }
+
+    /// Piece `index` of them.
+    pub fn piece<'a>(&'a self, tags: &Tags, index: usize) -> Option<Result<Vec<u8>>> {
+        let (blocks, groups) = (self.layout.blocks(), self.layout.groups());
+        let all = blocks * groups;
+        let of = |list: &'a [Vec<Ciphertext>], index: usize| list.get(index / groups)?.get(index % groups);
+        let (role, index, x) = match index {
+            index if index < all => (Role::Sample, index, of(&self.samples, index)?),
+            index if index < 2 * all => (Role::Direction, index - all, of(&self.directions, index - all)?),
+            index => (Role::Label, index - 2 * all, self.labels.get(index - 2 * all)?),
+        };
+        Some(x.to_bytes(tags, &self.batch, place(role, 0, index)))
     }
 }
 
@@ -49,19 +58,28 @@ impl EncryptedModel {
     /// Writes each ciphertext in bytes of its own, in the order in which a [`Collector`] wants them. What was
     /// computed is cut to its last level, at which it can only be decrypted.
     pub fn pieces<'a>(&'a self, tags: &'a Tags) -> impl Iterator<Item = Result<Vec<u8>>> + 'a {
-        let roles = match self.fresh {
+        (0..).map_while(move |index| self.piece(tags, index))
+    }
+
+    /// How many pieces there are.
+    pub fn count(&self) -> usize {
+        self.ahead.len() + self.other.len()
+    }
+
+    /// Piece `index` of them.
+    pub fn piece(&self, tags: &Tags, index: usize) -> Option<Result<Vec<u8>>> {
+        let [ahead, other] = match self.fresh {
             true => [Role::Ahead, Role::Weight],
             false => [Role::AnsweredAhead, Role::AnsweredOther],
         };
-        let of = |role, list: &'a [Ciphertext]| list.iter().enumerate().map(move |(i, x)| (role, i, x));
-        let all = of(roles[0], &self.ahead).chain(of(roles[1], &self.other));
-        all.map(|(role, index, x)| {
-            let place = place(role, self.iterations, index);
-            if self.fresh {
-                x.to_bytes(tags, &self.batch, place)
-            } else {
-                x.drop_to(0)?.to_bytes(tags, &self.batch, place)
-            }
+        let (role, index, x) = match index.checked_sub(self.ahead.len()) {
+            None => (ahead, index, self.ahead.get(index)?),
+            Some(index) => (other, index, self.other.get(index)?),
+        };
+        let place = place(role, self.iterations, index);
+        Some(match self.fresh {
+            true => x.to_bytes(tags, &self.batch, place),
+            false => x.drop_to(0).and_then(|x| x.to_bytes(tags, &self.batch, place)),
         })
     }
 }
@@ -112,16 +130,25 @@ impl Collector {
     ///
     /// [`Error::Count`] for a `count` of 0 or one beyond the levels, [`Error::OtherParams`].
     pub fn answer(tags: Tags, asked: &EncryptedModel, count: usize) -> Result<Self> {
-        let layout = asked.layout.clone();
-        layout.params.check_same(tags.params().hash(), "tags")?;
+        asked.layout.params.check_same(tags.params().hash(), "tags")?;
+        Self::answer_to(tags, asked.layout.shape, asked.batch, asked.iterations, count)
+    }
+
+    /// The same where only the name `batch` of the weights asked about is left, with the iterations made before them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Count`], also for a shape that does not fit into the slots, [`Error::Level`] for parameters without an
+    /// iteration.
+    pub fn answer_to(tags: Tags, shape: Shape, batch: [u8; 32], iterations: usize, count: usize) -> Result<Self> {
+        let layout = Layout::checked(tags.params(), shape)?;
         let most = super::iterations(&layout.params);
         if !(1..=most).contains(&count) {
             return Err(Error::Count { what: "iterations", got: count, expected: format!("1 to {most}") });
         }
         let groups = layout.groups();
         let expected = vec![(Role::AnsweredAhead, groups, 0), (Role::AnsweredOther, groups, 0)];
-        let iterations = asked.iterations + count;
-        Ok(Self { tags, layout, batch: asked.batch, iterations, expected, got: Vec::new() })
+        Ok(Self { tags, layout, batch, iterations: iterations + count, expected, got: Vec::new() })
     }
 
     /// Most bytes of a piece: what a receiver allows for.

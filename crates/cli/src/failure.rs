@@ -294,6 +294,9 @@ pub enum Failure {
         /// Why.
         source: std::io::Error,
     },
+    /// From a training on ciphertexts.
+    #[error(transparent)]
+    Job(#[from] crate::commands::encrypted_train::JobFault),
     /// A TOML file that is none.
     #[error("{} is no TOML that can be used here: {reason}", .path.display())]
     Toml {
@@ -406,6 +409,7 @@ impl Failure {
             Self::Audit(error) => audit_code(error),
             Self::EncryptedService(error) => service_code(error),
             Self::ScoreDiffers { .. } => 1,
+            Self::Job(fault) => fault.code(),
             Self::OtherRelease { .. } => 2,
             Self::Encrypted(error) => encrypted_code(error),
             Self::NotQuantisable { .. }
@@ -505,6 +509,7 @@ impl Failure {
                 "others take what there is at present; try again, or ask the provider for more"
             }
             Self::Encrypted(error) => encrypted_hint(error),
+            Self::Job(fault) => fault.hint(),
             Self::NotQuantisable { .. } | Self::NotPlainPixels { .. } | Self::OtherMember { .. } => {
                 "`cleave train --arch cryptonets` makes networks that fit"
             }
@@ -689,6 +694,7 @@ const fn encrypted_code(error: &cleave_encrypted::Error) -> u8 {
         | Encrypted::NoSetHolds { .. }
         | Encrypted::Overflow { .. }
         | Encrypted::Weights { .. }
+        | Encrypted::Count { .. }
         | Encrypted::UnknownSet { .. } => 2,
         _ => 1,
     }

@@ -10,6 +10,7 @@ mod defences;
 mod failure;
 mod gate;
 mod inputs;
+mod line;
 mod model;
 mod options;
 mod output;
@@ -56,6 +57,7 @@ enum Command {
     Confuse(commands::confuse::Confuse),
     Strip(commands::confuse::Strip),
     EncryptImages(commands::encrypt_images::EncryptImages),
+    EncryptedTrain(commands::encrypted_train::EncryptedTrain),
     Quantise(commands::quantise::Quantise),
     Inspect(commands::inspect::Inspect),
     Keys(commands::keys::Keys),
@@ -87,6 +89,7 @@ impl Command {
             Self::Confuse(command) => command.run(output),
             Self::Strip(command) => command.run(output),
             Self::EncryptImages(command) => command.run(output),
+            Self::EncryptedTrain(command) => command.run(output),
             Self::Quantise(command) => command.run(output),
             Self::Inspect(command) => command.run(output),
             Self::Keys(command) => command.run(output),

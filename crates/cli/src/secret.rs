@@ -15,6 +15,9 @@ pub const PURPOSE: &str = "keyed images";
 /// What keys for ciphertexts are made for.
 pub const CIPHERTEXTS: &str = "encrypted images";
 
+/// What keys for trainings on ciphertexts are made for.
+pub const TRAINING: &str = "encrypted training";
+
 /// In place of a terminal or a file.
 const VARIABLE: &str = "CLEAVE_PASSPHRASE";
 

@@ -1,6 +1,6 @@
-//! A back half and an ensemble on ciphertexts as services, and what a server's owner sees of them.
+//! A back half, an ensemble on ciphertexts and trainings as services, and what a server's owner sees of them.
 
-use cleave_encrypted::service::{Error as Encrypted, MAX_ANSWER, MAX_REQUEST, Provider, ProviderSession};
+use cleave_encrypted::service::{Error as Encrypted, MAX_ANSWER, MAX_REQUEST, Provider, ProviderSession, jobs};
 use cleave_nets::{Shape, argmax};
 use cleave_partition::{BackHalf, Error, SmashedData};
 use cleave_transport::{
@@ -8,6 +8,7 @@ use cleave_transport::{
     SessionService, TransportError,
 };
 use cleave_wire::{Element, Status};
+use sha2::{Digest, Sha256};
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -90,11 +91,16 @@ impl EncryptedService {
     }
 }
 
+/// How a service that talks messages on ciphertexts introduces itself.
+fn session_info(hash: [u8; 32]) -> SessionInfo {
+    let length = |bytes| u32::try_from(bytes).unwrap_or(u32::MAX);
+    let (max_request, max_answer) = (length(MAX_REQUEST), length(MAX_ANSWER));
+    SessionInfo { hash, max_request, max_answer, notice: None }
+}
+
 impl SessionService for EncryptedService {
     fn info(&self) -> SessionInfo {
-        let length = |bytes| u32::try_from(bytes).unwrap_or(u32::MAX);
-        let (max_request, max_answer) = (length(MAX_REQUEST), length(MAX_ANSWER));
-        SessionInfo { hash: self.hash, max_request, max_answer, notice: None }
+        session_info(self.hash)
     }
 
     fn open(&self, peer: &Peer) -> Result<Box<dyn Session>, ServiceError> {
@@ -135,6 +141,65 @@ impl Drop for EncryptedSession {
     fn drop(&mut self) {
         if self.began.is_some() {
             eprintln!("{} went away in the middle of a batch", self.title);
+        }
+    }
+}
+
+/// Trains on ciphertexts.
+pub struct TrainingService {
+    name: String,
+    provider: jobs::Provider,
+}
+
+impl TrainingService {
+    /// A service over `provider`.
+    pub fn new(name: &str, provider: jobs::Provider) -> Self {
+        Self { name: name.to_owned(), provider }
+    }
+}
+
+impl SessionService for TrainingService {
+    fn info(&self) -> SessionInfo {
+        session_info([0; 32])
+    }
+
+    fn open(&self, peer: &Peer) -> Result<Box<dyn Session>, ServiceError> {
+        let owner = peer.certificate.as_deref().map(|certificate| Sha256::digest(certificate).into());
+        let (title, session) = (format!("{} {}", peer.addr, self.name), self.provider.session(owner));
+        Ok(Box::new(TrainingSession { title, session, working: false }))
+    }
+}
+
+/// One connection of a client with a job.
+struct TrainingSession {
+    /// Whom lines on stderr are about.
+    title: String,
+    session: jobs::ProviderSession,
+    /// Whether a round is under way.
+    working: bool,
+}
+
+impl Session for TrainingSession {
+    fn answer(&mut self, message: Vec<u8>) -> Result<Vec<u8>, ServiceError> {
+        let answer = self.session.answer(&message).map_err(service_error);
+        match (self.working, self.session.is_unfinished()) {
+            (false, true) => eprintln!("{} begins a round", self.title),
+            (true, false) => eprintln!("{} has its weights", self.title),
+            _ => {}
+        }
+        self.working = self.session.is_unfinished();
+        answer
+    }
+
+    fn is_unfinished(&self) -> bool {
+        self.session.is_unfinished()
+    }
+}
+
+impl Drop for TrainingSession {
+    fn drop(&mut self) {
+        if self.session.is_unfinished() {
+            eprintln!("{} went away in the middle of a round, which is kept for a while", self.title);
         }
     }
 }

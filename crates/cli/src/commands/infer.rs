@@ -4,6 +4,7 @@ mod encrypted;
 
 use crate::decoys::{DecoyOptions, Hidden, Item, Pool};
 use crate::inputs::{Entry, Inputs};
+use crate::line::LineOptions;
 use crate::model;
 use crate::options::DeviceOption;
 use crate::secret::{PassphraseOption, unlock};
@@ -11,7 +12,7 @@ use crate::{Failure, Output, gate};
 use clap::{Args, ValueEnum};
 use cleave_nets::{Checkpoint, Defence, argmax};
 use cleave_partition::{FrontHalf, list_defences, probabilities};
-use cleave_transport::{Client, ClientConfig, ClientTls, Identity, Trust, client_stem};
+use cleave_transport::{Client, ClientConfig};
 use cleave_wire::Element;
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::SeedableRng;
@@ -19,7 +20,6 @@ use rand::rngs::SysRng;
 use rand_chacha::ChaCha20Rng;
 use serde::Serialize;
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// Label images: run the front half here, let a server finish, unmask its answer; or send ciphertexts
@@ -38,18 +38,8 @@ pub struct Infer {
     key: Option<PathBuf>,
     #[command(flatten)]
     passphrase: PassphraseOption,
-    /// Host and port of the server
-    #[arg(long, default_value = "127.0.0.1:4433")]
-    connect: String,
-    /// Name on the server's certificate; without it the host of --connect
-    #[arg(long)]
-    server_name: Option<String>,
-    /// Folder with ca.pem and this client's certificate
-    #[arg(long)]
-    keys: PathBuf,
-    /// This client's name, as given to `cleave keys`
-    #[arg(long)]
-    client: String,
+    #[command(flatten)]
+    line: LineOptions,
     /// Element type on the wire
     #[arg(long, value_enum, default_value_t = ElementType::F32)]
     element: ElementType,
@@ -188,31 +178,8 @@ impl Infer {
         output.result(&labels)
     }
 
-    /// This client's certificate, and whom it trusts.
-    fn tls(&self) -> Result<ClientTls, Failure> {
-        let stem = client_stem(&self.client)?;
-        let file = |name: String| self.keys.join(name);
-        let identity = Identity::load(&file(format!("{stem}.pem")), &file(format!("{stem}-key.pem")))?;
-        Ok(ClientTls::new(identity, Trust::load(&file("ca.pem".into()))?))
-    }
-
-    /// Where the server is, and the name on its certificate.
-    async fn server(&self) -> Result<(SocketAddr, &str), Failure> {
-        let resolved = tokio::net::lookup_host(&self.connect)
-            .await
-            .map_err(|source| Failure::Address { address: self.connect.clone(), source })?;
-        let mut addresses: Vec<_> = resolved.collect();
-        addresses.sort_by_key(SocketAddr::is_ipv6); // `cleave serve` listens on 127.0.0.1 by default
-        let address = addresses.into_iter().next().ok_or_else(|| Failure::Address {
-            address: self.connect.clone(),
-            source: std::io::ErrorKind::NotFound.into(),
-        })?;
-        let host = self.connect.rsplit_once(':').map_or(self.connect.as_str(), |(host, _)| host);
-        Ok((address, self.server_name.as_deref().unwrap_or(host).trim_matches(['[', ']'])))
-    }
-
     async fn connect(&self, front: &FrontHalf) -> Result<Client, Failure> {
-        let (tls, (address, name)) = (self.tls()?, self.server().await?);
+        let (tls, (address, name)) = (self.line.tls()?, self.line.server().await?);
         let element = match self.element {
             ElementType::F32 => Element::F32,
             ElementType::F16 => Element::F16,

@@ -1,7 +1,7 @@
 //! `cleave key`: secret keys for images and networks.
 
 use crate::options::{DeviceOption, PairFiles};
-use crate::secret::{CIPHERTEXTS, PURPOSE, PassphraseOption};
+use crate::secret::{CIPHERTEXTS, PURPOSE, PassphraseOption, TRAINING};
 use crate::{Failure, Output, gate};
 use clap::{Args, Subcommand, ValueEnum};
 use cleave_keyed::{Keying, Lock, Scramble};
@@ -58,6 +58,8 @@ enum Use {
     Pairs,
     /// Images that are encrypted with it: `cleave infer --encrypted`
     Ciphertexts,
+    /// Trainings on ciphertexts: `cleave encrypted-train`
+    Training,
 }
 
 impl Use {
@@ -65,6 +67,7 @@ impl Use {
         match self {
             Self::Pairs => PURPOSE,
             Self::Ciphertexts => CIPHERTEXTS,
+            Self::Training => TRAINING,
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod check;
 pub mod confuse;
 pub mod demo;
 pub mod encrypt_images;
+pub mod encrypted_train;
 pub mod eval;
 pub mod import;
 pub mod infer;

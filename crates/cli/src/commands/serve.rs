@@ -1,9 +1,10 @@
-//! `cleave serve`: back halves, and ensembles on ciphertexts, over QUIC.
+//! `cleave serve`: back halves, ensembles on ciphertexts, and trainings on ciphertexts, over QUIC.
 
 use crate::options::DeviceOption;
-use crate::serving::{BackService, EncryptedService, Lines};
+use crate::serving::{BackService, EncryptedService, Lines, TrainingService};
 use crate::{Failure, Output};
 use clap::Args;
+use cleave_encrypted::ckks::ParamSet;
 use cleave_encrypted::{Release, service};
 use cleave_partition::BackHalf;
 use cleave_transport::{
@@ -13,20 +14,27 @@ use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-/// Serve back halves, and ensembles on ciphertexts, to clients over QUIC
+/// Serve back halves, and ensembles and trainings on ciphertexts, to clients over QUIC
 #[derive(Args, Clone, Debug)]
 pub struct Serve {
     /// A back half; give the option again to serve several
-    #[arg(long, required_unless_present = "encrypted")]
+    #[arg(long, required_unless_present_any = ["encrypted", "training"])]
     back: Vec<PathBuf>,
     /// An ensemble that runs on ciphertexts, as `cleave quantise` makes it; its name is that of the file unless one is given
     #[arg(long, value_name = "[NAME=]FILE")]
     encrypted: Vec<String>,
+    /// Train last layers for clients on their ciphertexts, under this name
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "training")]
+    training: Option<String>,
+    /// Keep a training for so many seconds after its client's last message, or after its end, so that a client that was cut off can come back for it
+    #[arg(long, default_value_t = 900, value_name = "SECONDS", requires = "training", value_parser = clap::value_parser!(u32).range(1..=4_233_600))]
+    hold: u32,
     /// Memory for the ciphertexts and keys of all clients, as in 2GiB or 900MB; who would go beyond is put off
     #[arg(long, default_value = "4GiB", value_parser = bytes, value_name = "SIZE")]
     memory: usize,
-    /// Evaluations on ciphertexts at the same time, for each ensemble; more wait
+    /// Evaluations on ciphertexts at the same time, for each ensemble, and trainings; more wait
     #[arg(long, default_value_t = 1)]
     evaluations: usize,
     /// Address to listen on; port 0 takes a free one, which is printed
@@ -105,9 +113,16 @@ impl Serve {
         }
         let memory = service::Memory::new(self.memory);
         // Messages are in memory before their session sees them.
-        let _messages = (!self.encrypted.is_empty()).then(|| memory.lease("messages", self.messages())).transpose()?;
+        let ciphertexts = !self.encrypted.is_empty() || self.training.is_some();
+        let _messages = ciphertexts.then(|| memory.lease("messages", self.messages())).transpose()?;
         for option in &self.encrypted {
             services.push(self.ensemble(option, &memory)?);
+        }
+        if let Some(name) = &self.training {
+            let hold = Duration::from_secs(self.hold.into());
+            let provider = service::jobs::Provider::new(&ParamSet::ALL, &memory, self.evaluations, hold)?;
+            let service = Arc::new(TrainingService::new(name, provider)) as Arc<dyn SessionService>;
+            services.push((name.clone(), Hosting::from(service)));
         }
         let models = services.iter().map(|(name, _)| name.clone()).collect();
         let (tls, config) = (self.tls()?, self.config());

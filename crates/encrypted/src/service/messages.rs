@@ -191,7 +191,11 @@ impl<'a> Answer<'a> {
             2 => Self::Accepted,
             3 => Self::Received { got: fields.number(COUNT)?, of: fields.number(COUNT)? },
             4 => Self::Waiting { ahead: fields.number("a place in a queue")? },
-            5 => Self::Running { stage: stage(fields.number(PROGRESS)?)?, done: fields.number(PROGRESS)?, of: fields.number(PROGRESS)? },
+            5 => Self::Running {
+                stage: stage(fields.number(PROGRESS)?)?,
+                done: fields.number(PROGRESS)?,
+                of: fields.number(PROGRESS)?,
+            },
             6 => Self::Ready { bytes: fields.number("the size of the scores")? },
             7 => return Ok(Self::Piece { offset: fields.number("a piece of scores")?, bytes: fields.bytes }),
             got => return Err(Error::UnknownMessage { side: "the provider", got }),

@@ -288,7 +288,7 @@ struct Line {
 
 impl Line {
     async fn open(infer: &Infer, name: &str, secret: &Secret) -> Result<(Self, ClientSession), Failure> {
-        let (tls, (address, server_name)) = (infer.tls()?, infer.server().await?);
+        let (tls, (address, server_name)) = (infer.line.tls()?, infer.line.server().await?);
         let config = ClientConfig {
             expected_output_len: Some(service::MAX_ANSWER),
             retries: RETRIES,

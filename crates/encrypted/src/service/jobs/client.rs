@@ -67,14 +67,7 @@ impl JobState {
     /// # Errors
     ///
     /// [`Error::Field`] for no iterations, or more in a round than `set` has levels for.
-    pub fn new(
-        set: ParamSet,
-        shape: Shape,
-        cubic: Cubic,
-        iterations: u32,
-        each: u32,
-        start: &Model,
-    ) -> Result<Self> {
+    pub fn new(set: ParamSet, shape: Shape, cubic: Cubic, iterations: u32, each: u32, start: &Model) -> Result<Self> {
         let state = Self {
             job: JobId(*Secret::generate().map_err(crate::Error::from)?.expose()),
             set: set.name().into(),
@@ -91,6 +84,15 @@ impl JobState {
             sent: None,
         };
         state.check().map(|_| state)
+    }
+
+    /// All but how far it is, as text: the same for the same job.
+    pub fn settings(&self) -> String {
+        let Self { set, samples, features, classes, linear, cubic, iterations, each, .. } = self;
+        format!(
+            "{set}, samples {samples}, features {features}, classes {classes}, cubic {linear:e} {cubic:e}, iterations \
+             {iterations} in rounds of {each}"
+        )
     }
 
     /// Its plan and parameters.
@@ -390,11 +392,11 @@ impl<'a> ClientJob<'a> {
         let keys = KeyCollector::new(&key_plan(&params, shape)?).progress().1;
         let data = Collector::data(self.client.tags(), shape, [0; 32])?.progress().1;
         let weights = Collector::model(self.client.tags(), shape, [0; 32], 0)?.progress().1;
-        let same = |field, got: u32, expected: usize, or_none: bool| match got == counted(expected) || or_none && got == 0
-        {
-            true => Ok(()),
-            false => Err(wrong(field, got.to_string(), expected)),
-        };
+        let same =
+            |field, got: u32, expected: usize, or_none: bool| match got == counted(expected) || or_none && got == 0 {
+                true => Ok(()),
+                false => Err(wrong(field, got.to_string(), expected)),
+            };
         same("pieces of the keys", status.keys.1, keys, false)?;
         same("pieces of the data", status.data.1, data, true)?;
         same("pieces of the weights", status.weights.1, weights, true)?;

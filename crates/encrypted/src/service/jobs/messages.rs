@@ -319,9 +319,7 @@ impl Status {
             let (got, of) = (number()?, number()?);
             match got <= of {
                 true => Ok((got, of)),
-                false => {
-                    Err(Error::Field { field: "pieces", got: got.to_string(), expected: format!("at most {of}") })
-                }
+                false => Err(Error::Field { field: "pieces", got: got.to_string(), expected: format!("at most {of}") }),
             }
         };
         let (keys, data, weights) = (count()?, count()?, count()?);

@@ -59,8 +59,7 @@ fn drive(job: &mut ClientJob<'_>, session: &mut ProviderSession, until: impl Fn(
 
 fn error(job: &JobState, data: &TrainingData, iterations: usize) -> f64 {
     let mut clear = Model::start(data, 0.1);
-    let how =
-        Method { activation: Activation::Cubic(Cubic::PAPER), preconditioner: Preconditioner::Diagonal };
+    let how = Method { activation: Activation::Cubic(Cubic::PAPER), preconditioner: Preconditioner::Diagonal };
     (0..iterations).for_each(|_| clear.advance(data, how).unwrap());
     let model = job.model();
     let both = model.weights().iter().zip(clear.weights()).chain(model.ahead().iter().zip(clear.ahead()));

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
@@ -29,7 +30,7 @@ pub struct HostTensor {
     pub values: Vec<f32>,
 }
 
-/// Which part of a network a file holds, and so who may hold the file.
+/// What a file holds, and so who may hold the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -39,6 +40,22 @@ pub enum Role {
     Front,
     /// What the provider serves.
     Back,
+    /// A last layer by itself, which takes features.
+    Head,
+    /// What layers give for labelled images.
+    Features,
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Whole => "a whole network",
+            Self::Front => "a front half",
+            Self::Back => "a back half",
+            Self::Head => "a head",
+            Self::Features => "features",
+        })
+    }
 }
 
 /// What every manifest states about its file, whatever else it holds.
@@ -175,35 +192,66 @@ pub fn write_checkpoint(path: &Path, contents: &Contents, manifest: &impl Serial
 /// # Errors
 /// [`Error::Io`]; a file that stood at `path` is then still there, unchanged.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    write_through(path, |file| file.write_all(bytes))
+}
+
+/// As [`write_atomically`], for what is made while it is written.
+pub(crate) fn write_through(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<()>) -> Result<(), Error> {
     let io = |source| Error::Io { action: "write", path: path.to_owned(), source };
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new().prefix(".cleave-").tempfile_in(folder).map_err(io)?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(io)?;
+    fill(file.as_file_mut()).and_then(|()| file.as_file().sync_all()).map_err(io)?;
     file.persist(path).map_err(|error| io(error.error))?;
     sync_folder(folder).map_err(io)
 }
 
 /// On Unix a rename lasts only once its folder is synced.
 fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    if cfg!(unix) { std::fs::File::open(folder)?.sync_all() } else { Ok(()) }
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 fn encode(path: &Path, contents: &Contents, manifest: &impl Serialize) -> Result<Vec<u8>, Error> {
     let format = |reason: String| Error::Format { path: path.to_owned(), reason };
-    let manifest = serde_json::to_string(manifest).map_err(|error| format(error.to_string()))?;
-    let weights = contents.tensors.iter();
-    let mut entries: Vec<_> = weights
-        .map(|(name, tensor)| (name.as_str(), Dtype::F32, tensor.shape.clone(), little_endian(&tensor.values)))
-        .collect();
-    if let Some((shape, bytes)) = contents.glyphs.as_ref().map(glyph_bytes).transpose().map_err(&format)? {
+    let mut entries = entries(&contents.tensors);
+    if let Some((shape, bytes)) = contents.glyphs.as_ref().map(glyph_bytes).transpose().map_err(format)? {
         entries.push((GLYPHS, Dtype::U8, shape, bytes));
     }
-    let views =
-        entries.iter().map(|(name, dtype, shape, bytes)| Ok((*name, TensorView::new(*dtype, shape.clone(), bytes)?)));
-    let views = views.collect::<Result<Vec<_>, SafeTensorError>>().map_err(|error| format(error.to_string()))?;
+    seal(path, &entries, manifest)
+}
+
+/// A tensor as it is written: name, element type, shape, bytes.
+pub(crate) type Entry<'a> = (&'a str, Dtype, Vec<usize>, Vec<u8>);
+
+fn entries(tensors: &BTreeMap<String, HostTensor>) -> Vec<Entry<'_>> {
+    tensors
+        .iter()
+        .map(|(name, tensor)| (name.as_str(), Dtype::F32, tensor.shape.clone(), little_endian(&tensor.values)))
+        .collect()
+}
+
+fn views<'a>(entries: &'a [Entry<'a>]) -> Result<Vec<(&'a str, TensorView<'a>)>, SafeTensorError> {
+    let view = |(name, dtype, shape, bytes): &'a Entry<'a>| Ok((*name, TensorView::new(*dtype, shape.clone(), bytes)?));
+    entries.iter().map(view).collect()
+}
+
+/// The bytes of a file: tensors, manifest, and the hash over both.
+pub(crate) fn seal(path: &Path, entries: &[Entry<'_>], manifest: &impl Serialize) -> Result<Vec<u8>, Error> {
+    let format = |reason: String| Error::Format { path: path.to_owned(), reason };
+    let manifest = serde_json::to_string(manifest).map_err(|error| format(error.to_string()))?;
+    let views = views(entries).map_err(|error| format(error.to_string()))?;
     let hash = hash(&manifest, views.iter().map(|(name, view)| (*name, view.clone())));
     let metadata = HashMap::from([(MANIFEST.to_owned(), manifest), (HASH.to_owned(), hash)]);
     safetensors::serialize(views, Some(metadata)).map_err(|error| format(error.to_string()))
+}
+
+/// SHA-256 over a layer list and its tensors, in hexadecimal.
+pub(crate) fn fingerprint(
+    architecture: &Architecture,
+    tensors: &BTreeMap<String, HostTensor>,
+) -> Result<String, Error> {
+    let entries = entries(tensors);
+    let views = views(&entries).map_err(|error| Error::Execution { reason: error.to_string() })?;
+    Ok(hash(&serde_json::to_string(architecture)?, views.into_iter()))
 }
 
 /// SHA-256 over the manifest and, by name, every tensor with its type and shape; in hexadecimal.
@@ -244,7 +292,7 @@ fn read_glyphs(view: &TensorView<'_>) -> Result<Glyphs, String> {
     }
 }
 
-fn little_endian(values: &[f32]) -> Vec<u8> {
+pub(crate) fn little_endian(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
@@ -254,27 +302,37 @@ fn little_endian(values: &[f32]) -> Vec<u8> {
 /// [`Error::Io`]; [`Error::Format`] for a foreign or misused file; [`Error::Damaged`]; [`Error::Version`].
 pub fn read_checkpoint<M: DeserializeOwned>(path: &Path, role: Role) -> Result<(M, Contents), Error> {
     let bytes = read(path)?;
-    let format = |reason: String| Error::Format { path: path.to_owned(), reason };
-    let metadata = metadata_of(path, &bytes)?;
-    let text = manifest_of(path, &metadata)?;
-    let header = check_header(path, &text)?;
-    if header.role != role {
-        return Err(format(format!(
-            "it holds the {:?} part of a network, and the {role:?} part is needed here",
-            header.role
-        )));
-    }
-    let manifest = serde_json::from_str(&text).map_err(|error| format(format!("its manifest: {error}")))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| format(error.to_string()))?;
-    check_hash(path, &metadata, hash(&text, file.iter()))?;
+    let (manifest, file) = unseal(path, &bytes, role)?;
     let mut contents = Contents::default();
     for (name, view) in file.iter() {
         match name {
-            GLYPHS => contents.glyphs = Some(read_glyphs(&view).map_err(&format)?),
+            GLYPHS => {
+                let glyphs = read_glyphs(&view);
+                contents.glyphs = Some(glyphs.map_err(|reason| Error::Format { path: path.to_owned(), reason })?);
+            }
             _ => drop(contents.tensors.insert(name.to_owned(), host(name, &view)?)),
         }
     }
     Ok((manifest, contents))
+}
+
+/// The manifest and the tensors in the bytes of a file, held against their hash.
+pub(crate) fn unseal<'a, M: DeserializeOwned>(
+    path: &Path,
+    bytes: &'a [u8],
+    role: Role,
+) -> Result<(M, SafeTensors<'a>), Error> {
+    let format = |reason: String| Error::Format { path: path.to_owned(), reason };
+    let metadata = metadata_of(path, bytes)?;
+    let text = manifest_of(path, &metadata)?;
+    let header = check_header(path, &text)?;
+    if header.role != role {
+        return Err(format(format!("it holds {}, and needed here is {role}", header.role)));
+    }
+    let manifest = serde_json::from_str(&text).map_err(|error| format(format!("its manifest: {error}")))?;
+    let file = SafeTensors::deserialize(bytes).map_err(|error| format(error.to_string()))?;
+    check_hash(path, &metadata, hash(&text, file.iter()))?;
+    Ok((manifest, file))
 }
 
 /// Reads the header and the manifest of a file of any role, without its tensors.

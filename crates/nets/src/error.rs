@@ -109,12 +109,36 @@ pub enum Error {
         source: std::io::Error,
     },
     /// Not a checkpoint of this project, or a damaged one.
-    #[error("{} is not a model that cleave can read: {reason}", .path.display())]
+    #[error("{} is not a file that cleave can read here: {reason}", .path.display())]
     Format {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+    },
+    /// A line of a table that is none of features.
+    #[error("{}, line {line}, column {column}: expected {expected}, got {got}", .path.display())]
+    Csv {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The field in the line, from 1, which is the label.
+        column: usize,
+        /// What should stand there.
+        expected: String,
+        /// What stands there.
+        got: String,
+    },
+    /// Features or a head at odds with themselves, or beyond the bounds.
+    #[error("{what}: expected {expected}, got {got}")]
+    Features {
+        /// What of them.
+        what: &'static str,
+        /// What should be.
+        expected: String,
+        /// What is.
+        got: String,
     },
     /// The contents are not those that were written.
     #[error("{} is damaged: the hash of its contents is {got}, written was {expected}; get the file again", .path.display())]

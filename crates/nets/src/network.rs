@@ -109,6 +109,14 @@ impl Network {
         Ok(out)
     }
 
+    /// SHA-256 over the layer list and the weights, in hexadecimal.
+    ///
+    /// # Errors
+    /// [`Error::Execution`] when the device cannot be read.
+    pub fn fingerprint(&self) -> Result<String, Error> {
+        crate::checkpoint::fingerprint(&self.architecture, &self.tensors()?)
+    }
+
     /// The layer list.
     pub const fn architecture(&self) -> &Architecture {
         &self.architecture

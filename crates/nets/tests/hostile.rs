@@ -168,7 +168,7 @@ fn a_manifest_at_odds_with_itself_is_refused_with_the_place() {
         ("/architecture/input/height", json!(0), "expected 1 to"),
         ("/architecture/layers", json!([]), "names 2 classes"),
         ("/format", json!(-1), "manifest"),
-        ("/role", json!("front"), "Front"),
+        ("/role", json!("front"), "it holds a front half"),
     ] {
         let mut manifest = good.clone();
         *manifest.pointer_mut(pointer).expect(pointer) = value;

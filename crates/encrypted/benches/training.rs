@@ -14,6 +14,7 @@ use cleave_encrypted::{
     ckks::{ParamSet, Params},
     training::{
         Activation, Cubic, Method, Model, Preconditioner, Trainer, TrainingClient, TrainingData, iterations, key_plan,
+        memory_bytes,
     },
 };
 use cleave_secrets::Secret;
@@ -103,6 +104,7 @@ fn train(run: &Run, features: &[f64], labels: &[usize]) {
     let plan = key_plan(&params, shape).expect("a plan");
     clock.report("keys");
     println!("  keys {:.1} MB, {} MiB in memory", megabytes(keys.pieces()), plan.memory_bytes() >> 20);
+    println!("  set aside for a provider {} MiB", memory_bytes(&params, shape).expect("a size") >> 20);
     let trainer = Trainer::new(keys, shape).expect("a trainer");
     let clock = Clock::now();
     let encrypted = client.encrypt_data(&data, run.preconditioner).expect("ciphertexts");

@@ -131,7 +131,10 @@ impl std::fmt::Display for Trained {
         writeln!(f, "method     {method}")?;
         for round in rounds {
             let Round { iterations, largest_error, largest_weight, .. } = round;
-            write!(f, "iteration  {iterations}: largest error {largest_error:.1e} (weights up to {largest_weight:.3})")?;
+            write!(
+                f,
+                "iteration  {iterations}: largest error {largest_error:.1e} (weights up to {largest_weight:.3})"
+            )?;
             let scores = [("decrypted", round.decrypted), ("clear", round.clear), ("exact sigmoid", round.sigmoid)];
             for (name, score) in scores.into_iter().filter_map(|(name, score)| Some((name, score?))) {
                 write!(f, "; {name} {:.2} %, loss {:.2}", 100.0 * score.accuracy, score.loss)?;
@@ -154,7 +157,9 @@ impl EncryptedTrain {
         let secret = match &self.key {
             Some(path) => self.passphrase.open_for(path, TRAINING)?,
             None => {
-                eprintln!("a key is drawn for this run and forgotten after it; with --key and --job a run that is cut off can go on");
+                eprintln!(
+                    "a key is drawn for this run and forgotten after it; with --key and --job a run that is cut off can go on"
+                );
                 Secret::generate()?
             }
         };
@@ -237,7 +242,13 @@ impl EncryptedTrain {
         eprintln!(
             "the provider will see: samples {}, features {} with the leading 1, classes {}, the cubic 0.5 + {:.6} x + {:.8} x^3, \
              iterations {} in rounds of {}",
-            shape.samples, shape.features, shape.classes, plan.cubic.linear, plan.cubic.cubic, plan.iterations, plan.each
+            shape.samples,
+            shape.features,
+            shape.classes,
+            plan.cubic.linear,
+            plan.cubic.cubic,
+            plan.iterations,
+            plan.each
         );
         if plan.rounds() > 1 {
             eprintln!(

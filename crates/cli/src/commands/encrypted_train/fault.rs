@@ -99,14 +99,20 @@ impl JobFault {
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::TooFewSamples { .. } => "ask for fewer, or make more with `cleave features`",
-            Self::OtherSamples { .. } => "make both files with the same network and --layer, from data with the same classes",
+            Self::OtherSamples { .. } => {
+                "make both files with the same network and --layer, from data with the same classes"
+            }
             Self::ScoresTooLarge { .. } => "give a larger LAMBDA in --preconditioner ridge:LAMBDA, or smaller features",
             Self::File { .. } => "remove that file to begin a training anew",
             Self::OtherJob { .. } => "give the options that it was begun with, or name another file with --job",
             Self::SetNotOffered { .. } => "choose one of these with --set",
             Self::RoundTooLong { .. } => "give a smaller --each: the weights are encrypted anew after each round",
-            Self::TooLarge { .. } => "train on fewer samples or features, or have the provider raise `cleave serve --memory`",
-            Self::Left { kept: Some(_) } => "the same command comes back to it while the provider keeps it (`cleave serve --hold`), and begins that round anew later",
+            Self::TooLarge { .. } => {
+                "train on fewer samples or features, or have the provider raise `cleave serve --memory`"
+            }
+            Self::Left { kept: Some(_) } => {
+                "the same command comes back to it while the provider keeps it (`cleave serve --hold`), and begins that round anew later"
+            }
             Self::Left { kept: None } => "with --key FILE and --job FILE a training that is interrupted can go on",
         }
     }

@@ -66,7 +66,9 @@ fn read(path: &Path, bytes: &[u8], expected: &str) -> Result<JobState, Failure> 
     let broken = |reason: String| Failure::from(JobFault::File { path: path.to_owned(), reason });
     let contents: Contents = serde_json::from_slice(bytes).map_err(|error| broken(error.to_string()))?;
     match contents {
-        Contents { format, .. } if format != FORMAT => Err(broken(format!("its format is {format}, expected {FORMAT}"))),
+        Contents { format, .. } if format != FORMAT => {
+            Err(broken(format!("its format is {format}, expected {FORMAT}")))
+        }
         Contents { settings, .. } if settings != expected => {
             Err(JobFault::OtherJob { path: path.to_owned(), got: settings, expected: expected.to_owned() }.into())
         }

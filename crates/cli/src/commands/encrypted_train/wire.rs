@@ -198,7 +198,8 @@ impl<'a> Line<'a> {
                 // Rounds take the same time, but for what is sent in between.
                 let rounds = (of - done).div_ceil(job.plan().each).saturating_sub(1);
                 let left = left.map(|left| left + (elapsed + left) * rounds);
-                let left = left.map_or_else(String::new, |left| format!(", about {} s of training left", left.as_secs() + 1));
+                let left =
+                    left.map_or_else(String::new, |left| format!(", about {} s of training left", left.as_secs() + 1));
                 ((share * 1000.0) as u64, format!("trained, iteration {done} of {of} and on{left}"), true)
             }
             Step::Fetching(got, of) => (share(got, of), "weights fetched".to_owned(), false),

@@ -1,5 +1,6 @@
 //! One file a command.
 
+pub mod attach;
 pub mod audit;
 pub mod audit_confused;
 pub mod audit_encrypted;
@@ -8,6 +9,7 @@ pub mod confuse;
 pub mod demo;
 pub mod encrypt_images;
 pub mod eval;
+pub mod features;
 pub mod import;
 pub mod infer;
 pub mod inspect;

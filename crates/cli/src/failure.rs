@@ -1,5 +1,6 @@
 //! Errors with a hint and an exit code.
 
+use cleave_nets::FeatureSource;
 use cleave_secrets::KeyId;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -54,6 +55,46 @@ pub enum Failure {
     /// A key of confusion neurons for a network without them.
     #[error("{} has no confusion neurons, and takes no key", path.display())]
     NotConfused {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A head on features of other layers.
+    #[error("{} was trained on features of {}, and {} gives those of {}", head.display(), sources.0, network.display(), sources.1)]
+    OtherNetwork {
+        /// The head.
+        head: PathBuf,
+        /// The network.
+        network: PathBuf,
+        /// What the head was trained on, and what there is.
+        sources: Box<(FeatureSource, FeatureSource)>,
+    },
+    /// A head for samples of another length.
+    #[error("{} takes samples of {takes} values, got {given}", path.display())]
+    HeadWidth {
+        /// The head.
+        path: PathBuf,
+        /// Values that it takes.
+        takes: usize,
+        /// Values that there are.
+        given: usize,
+    },
+    /// Samples of other classes than a head's.
+    #[error("the head answers in the classes {}, and the samples are of {}", .head.join(", "), .given.join(", "))]
+    HeadClasses {
+        /// Those of the head.
+        head: Vec<String>,
+        /// Those of the samples.
+        given: Vec<String>,
+    },
+    /// A head on features that depend on signals, where one network is to be made.
+    #[error("{} was trained on features that depend on signals, which a network would have to undo in its answers", path.display())]
+    HeadWithSignals {
+        /// The head.
+        path: PathBuf,
+    },
+    /// A front half without layers.
+    #[error("the front half {} sends images under a key and has no layers that give features", path.display())]
+    LockedFeatures {
         /// The file.
         path: PathBuf,
     },
@@ -387,11 +428,13 @@ impl Failure {
                 | Net::Format { .. }
                 | Net::Damaged { .. }
                 | Net::Version { .. }
+                | Net::Csv { .. }
                 | Net::NotFinite { .. }
                 | Net::Keys { .. }
                 | Net::TensorShape { .. } => 3,
                 Net::Device { .. }
                 | Net::NoSuchLayer { .. }
+                | Net::Features { .. }
                 | Net::Architecture { .. }
                 | Net::JoinVector { .. }
                 | Net::JoinTwice => 2,
@@ -425,6 +468,11 @@ impl Failure {
             | Self::Confused { .. }
             | Self::NotConfused { .. }
             | Self::SearchWithSignal { .. }
+            | Self::OtherNetwork { .. }
+            | Self::HeadWidth { .. }
+            | Self::HeadClasses { .. }
+            | Self::HeadWithSignals { .. }
+            | Self::LockedFeatures { .. }
             | Self::Options { .. }
             | Self::FolderInUse { .. } => 2,
             Self::Secrets(_) | Self::ConfusionKey { .. } => 3,
@@ -478,6 +526,17 @@ impl Failure {
             Self::SearchWithSignal { .. } => {
                 "search on the network from before `cleave retrain`, or leave --search out"
             }
+            Self::OtherNetwork { .. } => {
+                "name the network that the features were made with, its key if they were made with one; `cleave inspect HEAD` says what they are of"
+            }
+            Self::HeadWidth { .. } => {
+                "`cleave inspect HEAD` says what a head takes; --layer says where features are taken"
+            }
+            Self::HeadClasses { .. } => "take data of the head's classes, or name its classes in order with --classes",
+            Self::HeadWithSignals { .. } => {
+                "make the features with --layer before the signal joins; `cleave inspect MODEL` says where that is"
+            }
+            Self::LockedFeatures { .. } => "take the plain network, or a pair that was cut",
             Self::NotConfused { .. } => "leave the key out; `cleave inspect MODEL` says what a model file is",
             Self::NoPassphrase | Self::OtherPassphrase => PASSPHRASE,
             Self::LockedAlready { .. } => {
@@ -539,6 +598,10 @@ const fn network_hint(error: &cleave_nets::Error) -> &'static str {
     match error {
         Network::Io { .. } => PATH,
         Network::NoSuchLayer { .. } | Network::Range { .. } => LAYERS,
+        Network::Csv { .. } => {
+            "each line is a label and numbers behind it, without a header; `cleave features` writes such a file"
+        }
+        Network::Features { .. } => OPTIONS,
         Network::Device { .. } => "build with the feature of another device, or leave --device away",
         _ => "`cleave inspect FILE` says what a model file is",
     }

@@ -8,6 +8,7 @@ mod config;
 mod decoys;
 mod defences;
 mod failure;
+mod features;
 mod gate;
 mod inputs;
 mod line;
@@ -46,6 +47,8 @@ enum Command {
     Import(commands::import::Import),
     Retrain(commands::retrain::Retrain),
     Eval(commands::eval::Eval),
+    Features(commands::features::FeaturesCommand),
+    Attach(commands::attach::Attach),
     Check(commands::check::Check),
     Cut(commands::check::CutCommand),
     Audit(commands::audit::AuditCommand),
@@ -78,6 +81,8 @@ impl Command {
             Self::Import(command) => command.run(output),
             Self::Retrain(command) => command.run(output),
             Self::Eval(command) => command.run(output),
+            Self::Features(command) => command.run(output),
+            Self::Attach(command) => command.run(output),
             Self::Check(command) => command.run(output),
             Self::Cut(command) => command.run(output),
             Self::Audit(command) => command.run(output),

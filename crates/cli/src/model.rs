@@ -1,10 +1,11 @@
 //! Whole networks from files, and what they need to be right.
 
 use crate::Failure;
-use crate::secret::PassphraseOption;
+use crate::secret::{PassphraseOption, unlock};
 use clap::{Args, ValueEnum};
 use cleave_confusion::{ConfusionKey, Groups, PerLayer, Plan, Strategy};
 use cleave_nets::{Checkpoint, Device, Network};
+use cleave_partition::FrontHalf;
 use cleave_secrets::Secret;
 use std::path::{Path, PathBuf};
 
@@ -40,7 +41,11 @@ impl KeyedModel {
 
     /// The network without its confusion neurons, and their key, where it has any; as it is where no key is given.
     pub fn load(&self, path: &Path, device: &Device) -> Result<(Checkpoint, Option<ConfusionKey>), Failure> {
-        let model = Checkpoint::load(path, device)?;
+        self.strip(path, Checkpoint::load(path, device)?)
+    }
+
+    /// As [`KeyedModel::load`], of a network that was read from `path`.
+    pub fn strip(&self, path: &Path, model: Checkpoint) -> Result<(Checkpoint, Option<ConfusionKey>), Failure> {
         match (&self.key, model.card.confused) {
             (None, _) => Ok((model, None)),
             (Some(_), None) => Err(Failure::NotConfused { path: path.to_owned() }),
@@ -49,6 +54,11 @@ impl KeyedModel {
                 Ok((stripped(model, &key)?, Some(key)))
             }
         }
+    }
+
+    /// Takes the key where a front half needs one.
+    pub fn unlock(&self, front: &mut FrontHalf) -> Result<(), Failure> {
+        unlock(front, self.key.as_ref(), &self.passphrase)
     }
 }
 

@@ -20,6 +20,18 @@ pub fn place_for(path: &Path) -> Result<(), Failure> {
     tried.map_err(|source| cleave_nets::Error::Io { action: "write", path: path.to_owned(), source }.into())
 }
 
+/// As [`place_for`], and a file that is there stays unless it may be overwritten.
+///
+/// # Errors
+/// [`Failure::Partition`] for a file that is there; those of [`place_for`].
+pub fn new_place(path: &Path, force: bool) -> Result<(), Failure> {
+    place_for(path)?;
+    if path.exists() && !force {
+        return Err(cleave_partition::Error::Exists { path: path.to_owned() }.into());
+    }
+    Ok(())
+}
+
 fn try_writing(folder: &Path) -> std::io::Result<()> {
     let trial = folder.join(format!(".cleave-{}", std::process::id()));
     std::fs::File::create_new(&trial)?;

@@ -41,7 +41,7 @@ fn a_head_is_trained_on_ciphertexts() {
     assert!(all[1]["largest_weight"].as_f64().unwrap() > 0.1, "something was learnt: {trained}");
     assert_eq!((trained["measured_on"].as_u64(), all[1]["decrypted"]["accuracy"].as_f64()), (Some(4), Some(1.0)));
     assert!(trained["bytes_sent"].as_u64().unwrap() > 10_000_000);
-    let evaluated = good(folder, &["eval", "--features", "features.csv", "--head", "head.safetensors", "--json"]);
+    let evaluated = good(folder, &["eval", "head.safetensors", "--data", "features.csv", "--json"]);
     assert_eq!(json(&evaluated)["accuracy"].as_f64(), Some(1.0), "{evaluated}");
 
     let there = bad(folder, 3, &train(&["--out", "head.safetensors"]));

@@ -126,9 +126,9 @@ pub enum Error {
         /// The field in the line, from 1, which is the label.
         column: usize,
         /// What should stand there.
-        expected: String,
+        expected: Box<str>,
         /// What stands there.
-        got: String,
+        got: Box<str>,
     },
     /// Features or a head at odds with themselves, or beyond the bounds.
     #[error("{what}: expected {expected}, got {got}")]

@@ -381,8 +381,8 @@ impl Table<'_> {
         number.ok_or_else(|| self.wrong(column, "a finite number", quoted(field)))
     }
 
-    fn wrong(&self, column: usize, expected: impl Into<String>, got: impl Display) -> Error {
-        let (path, expected, got) = (self.path.to_owned(), expected.into(), got.to_string());
+    fn wrong(&self, column: usize, expected: impl Into<Box<str>>, got: impl Display) -> Error {
+        let (path, expected, got) = (self.path.to_owned(), expected.into(), got.to_string().into());
         Error::Csv { path, line: self.line, column, expected, got }
     }
 }

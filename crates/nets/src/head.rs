@@ -95,7 +95,7 @@ impl Head {
 
     /// Values of a sample of features.
     pub const fn width(&self) -> usize {
-        self.network.input().channels
+        self.network.input().values()
     }
 
     /// Scores of samples of features.

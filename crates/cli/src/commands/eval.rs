@@ -1,21 +1,28 @@
 //! `cleave eval`: accuracy after unmasking.
 
+use crate::features::{Extractor, Place, answers, are_numbered, check, check_classes, check_width};
 use crate::model::KeyedModel;
 use crate::options::{DataOptions, DeviceOption, GlyphOptions, open_held_out, report_faults};
 use crate::training::EVALUATION_BATCH;
 use crate::{Failure, Output};
 use clap::Args;
 use cleave_data::{LoadOptions, Loader};
-use cleave_nets::{Checkpoint, SignalForm};
-use cleave_retrain::{SignalSource, average_accuracy, evaluate};
+use cleave_nets::{Checkpoint, Device, Features, Head, Role, SignalForm, read_manifest};
+use cleave_retrain::{Evaluation, SignalSource, average_accuracy, evaluate};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Measure a network's accuracy, over random signals where it has a join
 #[derive(Args, Clone, Debug)]
 pub struct Eval {
-    /// The network; one with confusion neurons is right only with --key
+    /// The network; one with confusion neurons is right only with --key. Or a head, whose --data is a file of features
     model: PathBuf,
+    /// Measure this head on features of the network, or of a front half
+    #[arg(long)]
+    head: Option<PathBuf>,
+    /// For a head that does not say where its features come from: behind this layer instead of before the last
+    #[arg(long, requires = "head")]
+    layer: Option<usize>,
     #[command(flatten)]
     keyed: KeyedModel,
     #[command(flatten)]
@@ -61,10 +68,89 @@ impl std::fmt::Display for Accuracy {
     }
 }
 
+/// What was measured of a head.
+#[derive(Debug, Serialize)]
+pub struct HeadAccuracy {
+    /// Images or samples.
+    samples: usize,
+    /// Share of right labels.
+    accuracy: f64,
+    /// Average accuracy (sun2019, Eq. 11): 1000 draws of 100 samples.
+    average_accuracy: f64,
+    /// Broken images that were left out.
+    left_out: usize,
+}
+
+impl std::fmt::Display for HeadAccuracy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "samples               {} ({} left out)", self.samples, self.left_out)?;
+        writeln!(f, "accuracy              {:.2} %", 100.0 * self.accuracy)?;
+        write!(f, "average accuracy      {:.5} (Eq. 11: 1000 draws of 100)", self.average_accuracy)
+    }
+}
+
 impl Eval {
     /// Runs the command.
     pub fn run(&self, output: &Output) -> Result<(), Failure> {
-        let (model, _) = self.keyed.load(&self.model, &self.device.open()?)?;
+        let device = self.device.open()?;
+        match &self.head {
+            Some(head) => output.result(&self.behind_network(head, &device)?),
+            None if read_manifest(&self.model)?.0.role == Role::Head => output.result(&self.on_file(&device)?),
+            None => self.network(&device, output),
+        }
+    }
+
+    /// A head on what layers give for images.
+    fn behind_network(&self, path: &Path, device: &Device) -> Result<HeadAccuracy, Failure> {
+        let head = Head::load(path, device)?;
+        let place = Place::of(&head.card, self.layer)?;
+        let mut layers = Extractor::open(&self.model, &self.keyed, place, device, self.seed)?;
+        layers.check(path, &head)?;
+        let data = match are_numbered(&head.card.classes) {
+            true => self.data.clone(),
+            false => self.data.with_classes_of(&head.card.classes)?,
+        };
+        let dataset = open_held_out(&data, self.split.as_deref())?;
+        check_classes(&head, dataset.classes())?;
+        let mut right = Vec::with_capacity(dataset.len());
+        let left_out = layers.run(dataset, |features, labels| {
+            right.extend(answers(&head, features, &labels)?);
+            Ok(())
+        })?;
+        Ok(self.accuracy(right, left_out))
+    }
+
+    /// A head on features from a file.
+    fn on_file(&self, device: &Device) -> Result<HeadAccuracy, Failure> {
+        if self.split.is_some() || self.data.limit.is_some() || self.data.classes.is_some() || self.keyed.is_given() {
+            return Err(Failure::Options {
+                reason: "a head takes all features of a file; leave --split, --limit, --classes and --key out",
+            });
+        }
+        let head = Head::load(&self.model, device)?;
+        let features = Features::read(&self.data.data)?;
+        check_width(&self.model, &head, features.width())?;
+        check_classes(&head, features.classes())?;
+        if let Some(source) = features.source() {
+            check(&self.model, &head, &self.data.data, source)?;
+        }
+        let right = answers(&head, features.values().to_vec(), features.labels())?;
+        Ok(self.accuracy(right, 0))
+    }
+
+    fn accuracy(&self, right: Vec<bool>, left_out: usize) -> HeadAccuracy {
+        let samples = right.len();
+        let evaluation = Evaluation { correct: vec![right], masked_matches: 0.0 };
+        HeadAccuracy {
+            samples,
+            accuracy: evaluation.accuracy(),
+            average_accuracy: average_accuracy(&evaluation, 1000, 100, self.seed),
+            left_out,
+        }
+    }
+
+    fn network(&self, device: &Device, output: &Output) -> Result<(), Failure> {
+        let (model, _) = self.keyed.load(&self.model, device)?;
         if let Some(key) = model.card.confused {
             eprintln!("note: this network has confusion neurons, and runs without its key {key}");
         }

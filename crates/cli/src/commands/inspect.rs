@@ -3,7 +3,7 @@
 use crate::gate::{self, defended, statement};
 use crate::{Failure, Output};
 use clap::Args;
-use cleave_nets::{Architecture, ModelCard, Role, read_manifest};
+use cleave_nets::{Architecture, FeatureSource, Features, HeadCard, ModelCard, Role, read_manifest};
 use cleave_partition::{BackManifest, FrontManifest, Terms};
 use serde::Serialize;
 use std::fmt::{Display, Formatter};
@@ -31,6 +31,26 @@ enum Content {
     Whole(Box<ModelCard>),
     Front(Box<FrontManifest>),
     Back(Box<BackManifest>),
+    Head(Box<HeadCard>),
+    Features(Box<Table>),
+}
+
+/// Features without their values.
+#[derive(Serialize)]
+struct Table {
+    samples: usize,
+    /// Values of a sample.
+    width: usize,
+    classes: Vec<String>,
+    source: Option<FeatureSource>,
+}
+
+impl Table {
+    fn read(file: &Path) -> Result<Self, Failure> {
+        let features = Features::read(file)?;
+        let (samples, width, classes) = (features.len(), features.width(), features.classes().to_vec());
+        Ok(Self { samples, width, classes, source: features.source().cloned() })
+    }
 }
 
 impl Inspect {
@@ -50,6 +70,8 @@ impl Inspect {
                 Content::Front(serde_json::from_value(manifest).map_err(unreadable)?),
             ),
             Role::Back => ("the provider alone", Content::Back(serde_json::from_value(manifest).map_err(unreadable)?)),
+            Role::Head => ("whoever trained it", Content::Head(serde_json::from_value(manifest).map_err(unreadable)?)),
+            Role::Features => ("whoever may see the images", Content::Features(Box::new(Table::read(&self.file)?))),
         };
         output.result(&Description { file: self.file.clone(), holder, content })
     }
@@ -80,6 +102,18 @@ impl Display for Description {
                 terms(f, &back.terms)?;
                 layers(f, &back.architecture)
             }
+            Content::Head(card) => {
+                head(f, &self.file, "a head, the last layer of a network", self.holder)?;
+                writeln!(f, "classes  {}", card.classes.join(", "))?;
+                source(f, card.source.as_ref())?;
+                layers(f, &card.architecture)
+            }
+            Content::Features(table) => {
+                head(f, &self.file, "features of labelled images", self.holder)?;
+                writeln!(f, "classes  {}", table.classes.join(", "))?;
+                source(f, table.source.as_ref())?;
+                write!(f, "samples  {}, of {} values each", table.samples, table.width)
+            }
         }
     }
 }
@@ -87,6 +121,13 @@ impl Display for Description {
 fn head(f: &mut Formatter<'_>, file: &Path, what: &str, holder: &str) -> std::fmt::Result {
     writeln!(f, "{}: {what}", file.display())?;
     writeln!(f, "held by  {holder}")
+}
+
+fn source(f: &mut Formatter<'_>, source: Option<&FeatureSource>) -> std::fmt::Result {
+    match source {
+        Some(source) => writeln!(f, "features of {source}"),
+        None => writeln!(f, "features of layers that are not named"),
+    }
 }
 
 fn terms(f: &mut Formatter<'_>, terms: &Terms) -> std::fmt::Result {

@@ -1,5 +1,6 @@
 //! One file a command.
 
+pub mod attach;
 pub mod audit;
 pub mod audit_confused;
 pub mod audit_encrypted;
@@ -9,6 +10,7 @@ pub mod demo;
 pub mod encrypt_images;
 pub mod encrypted_train;
 pub mod eval;
+pub mod features;
 pub mod import;
 pub mod infer;
 pub mod inspect;

@@ -53,6 +53,8 @@ fn a_networks_own_last_layer_is_as_right_as_the_network() {
             assert_eq!(json(folder, &["eval", head, "--data", name])["accuracy"], whole, "{head} {name}");
         }
     }
+    let table = cleave(folder, &["eval", "head.safetensors", "--data", "val.csv"]);
+    assert!(text(&table.stderr).contains("val.csv does not say which layers"), "{}", text(&table.stderr));
     let attach = ["attach", "base.safetensors", "--head", "head.safetensors", "--out", "joined.safetensors"];
     assert!(good(folder, &attach).contains("answers in the classes disc, triangle"));
     assert_eq!(accuracy(&["joined.safetensors"]), whole);

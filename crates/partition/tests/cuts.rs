@@ -139,8 +139,8 @@ fn a_flipped_bit_in_the_weights_is_an_error() {
 fn a_half_is_not_taken_for_the_other() {
     let folder = tempfile::tempdir().unwrap();
     let (_, front, back) = released(folder.path());
-    assert!(BackHalf::load(&front, &flex()).err().unwrap().to_string().contains("Front"));
-    assert!(FrontHalf::load(&back, &flex()).err().unwrap().to_string().contains("Back"));
+    assert!(BackHalf::load(&front, &flex()).err().unwrap().to_string().contains("it holds a front half"));
+    assert!(FrontHalf::load(&back, &flex()).err().unwrap().to_string().contains("it holds a back half"));
 }
 
 #[test]

@@ -131,8 +131,9 @@ impl Eval {
         let features = Features::read(&self.data.data)?;
         check_width(&self.model, &head, features.width())?;
         check_classes(&head, features.classes())?;
-        if let Some(source) = features.source() {
-            check(&self.model, &head, &self.data.data, source)?;
+        match features.source() {
+            Some(source) => check(&self.model, &head, &self.data.data, source)?,
+            None => eprintln!("note: {} does not say which layers its features are of", self.data.data.display()),
         }
         let right = answers(&head, features.values().to_vec(), features.labels())?;
         Ok(self.accuracy(right, 0))

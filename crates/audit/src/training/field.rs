@@ -30,6 +30,8 @@ pub(super) struct Field<'a> {
     pub(super) plain: TrainingData,
     /// Large features, and labels in turn.
     pub(super) varied: TrainingData,
+    /// The same, drawn anew.
+    pub(super) other: TrainingData,
     /// Largest score in the clear.
     pub(super) range: f64,
     /// The one that is fitted to the range.
@@ -57,7 +59,8 @@ impl<'a> Field<'a> {
             let labels: Vec<usize> = (0..shape.samples).map(|at| label(at, shape.classes)).collect();
             TrainingData::new(&features, &labels, shape.classes)
         };
-        let (plain, varied) = (drawn(0.0, |_, _| 0)?, drawn(LARGE, |at, classes| at % classes)?);
+        let in_turn = |at: usize, classes: usize| at % classes;
+        let (plain, varied, other) = (drawn(0.0, |_, _| 0)?, drawn(LARGE, in_turn)?, drawn(LARGE, in_turn)?);
         let range = range(&target.data, settings.start, iterations(&params))?;
         Ok(Self {
             target,
@@ -68,6 +71,7 @@ impl<'a> Field<'a> {
             params,
             plain,
             varied,
+            other,
             range,
             cubic: Cubic::fitted(range).unwrap_or(Cubic::PAPER),
         })

@@ -70,7 +70,8 @@ fn tried(party: &Party, round: &Round, answered: &[Vec<u8>], found: &mut Hostile
         found.largest = found.largest.max(largest);
         let lengths = party.client.encrypt_model(&model)?;
         let tags = party.client.tags();
-        let lengths = lengths.pieces(&tags).map(|piece| piece.map(|bytes| bytes.len())).collect::<Result<Vec<_>, _>>()?;
+        let lengths =
+            lengths.pieces(&tags).map(|piece| piece.map(|bytes| bytes.len())).collect::<Result<Vec<_>, _>>()?;
         Ok((largest, lengths))
     });
     match next {

@@ -8,7 +8,7 @@ use cleave_encrypted::ckks::{Ciphertext, Complex};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Ciphertexts of two uploads of the same data, place by place.
+/// Ciphertexts of two uploads, place by place: both of data that are 0, or of two data sets that are not.
 trait Source {
     /// At most `most` pairs of the sort `varied`.
     fn look(&mut self, rings: &Rings, varied: bool, most: usize) -> Result<Seen, Error>;
@@ -19,8 +19,8 @@ struct Real<'a>(&'a Party<'a>, &'a Field<'a>);
 impl Source for Real<'_> {
     fn look(&mut self, rings: &Rings, varied: bool, most: usize) -> Result<Seen, Error> {
         let Self(party, field) = self;
-        let data = if varied { &field.varied } else { &field.plain };
-        let [first, second] = [party.encrypt(data)?, party.encrypt(data)?];
+        let data = if varied { [&field.varied, &field.other] } else { [&field.plain; 2] };
+        let [first, second] = [party.encrypt(data[0])?, party.encrypt(data[1])?];
         let pairs: Vec<_> = first.ciphertexts().zip(second.ciphertexts()).take(most).collect();
         rings.look(&pairs, |(one, two)| Ok([halves(one), halves(two)]))
     }
@@ -37,14 +37,18 @@ impl Source for OnPurpose<'_> {
     fn look(&mut self, rings: &Rings, varied: bool, most: usize) -> Result<Seen, Error> {
         let params = &self.field.params;
         let mut draw = || if varied { LARGE * (2.0 * self.rng.random::<f64>() - 1.0) } else { 0.0 };
-        let slots: Vec<Complex> = (0..params.slots()).map(|_| Complex::new(draw(), draw())).collect();
-        let scale = params.scale();
-        let whole: Vec<i64> = params.coefficients(&slots)?.iter().map(|c| (c * scale).round() as i64).collect();
+        let mut whole = || {
+            let slots: Vec<Complex> = (0..params.slots()).map(|_| Complex::new(draw(), draw())).collect();
+            let coefficients = params.coefficients(&slots)?;
+            Ok::<Vec<i64>, Error>(coefficients.iter().map(|c| (c * params.scale()).round() as i64).collect())
+        };
+        let whole = [whole()?, whole()?];
         self.batch += 2;
         let (batch, weakened) = (self.batch, &self.weakened);
         let places: Vec<u64> = (0..most.min(CHUNK) as u64).collect();
         rings.look(&places, |&item| {
-            Ok([0, 1].map(|at| weakened.encrypt(|_, q| q.reduce_vec_i64(&whole), batch + at, item)))
+            let of = |at: usize| weakened.encrypt(|_, q| q.reduce_vec_i64(&whole[at]), batch + at as u64, item);
+            Ok([of(0), of(1)])
         })
     }
 }

@@ -13,10 +13,13 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use cleave_encrypted::{
     Collector, EncryptedEnsemble, EncryptedImages, EncryptedScores, EvaluationKeys, IntegerLayer, IntegerNetwork,
-    ParamSet, Params, Precision, Release, SecretKey, Shape, ranges,
+    ParamSet, Params, Precision, Release, SecretKey, Shape,
+    ckks::{self, Ciphertext, Complex, KeyCollector, KeyPlan, Plaintext},
+    ranges,
     service::{Answer, ClientSession, Memory, Provider, Request},
+    training::{self, Cubic, EncryptedModel, Model, Preconditioner, Trainer, TrainingClient, TrainingData},
 };
-use cleave_secrets::{Existing, Label, Secret};
+use cleave_secrets::{Domain, Existing, Label, Secret};
 use cleave_wire::{Element, Layout, Limits, Preamble, decode};
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
@@ -26,12 +29,15 @@ use tempfile::TempDir;
 pub type Body = fn(&[u8]) -> bool;
 
 /// All targets by their names, which are those of the folders of the corpus.
-pub const TARGETS: [(&str, Body); 9] = [
+pub const TARGETS: [(&str, Body); 12] = [
     ("wire_frame", wire_frame),
     ("wire_tensor", wire_tensor),
     ("evaluation_keys", evaluation_keys),
     ("image_chunks", image_chunks),
     ("scores", scores),
+    ("ckks_ciphertext", ckks_ciphertext),
+    ("ckks_keys", ckks_keys),
+    ("training_pieces", training_pieces),
     ("service_request", service_request),
     ("service_answer", service_answer),
     ("release_file", release_file),
@@ -128,6 +134,65 @@ pub fn scores(data: &[u8]) -> bool {
         return true;
     }
     false
+}
+
+/// A ciphertext of CKKS: a recipe.
+pub fn ckks_ciphertext(data: &[u8]) -> bool {
+    let Real { params, key, ciphertext, .. } = &*REAL;
+    let Some(bytes) = changed(ciphertext, data, &real_tag) else { return false };
+    if let Ok(got) = Ciphertext::from_bytes(&bytes, &key.tags(), &[7; 32], 3) {
+        for half in got.halves() {
+            let mut rows = half.chunks_exact(params.degree()).zip(params.primes());
+            assert!(rows.all(|(row, prime)| row.iter().all(|&x| x < prime)));
+        }
+        assert!(got.to_bytes(&key.tags(), &[7; 32], 3).unwrap() == bytes, "what was read is written as it was");
+        key.decrypt(&got).unwrap();
+        return true;
+    }
+    false
+}
+
+/// A piece of keys of CKKS: a recipe. The piece that is in order is taken after any other that was refused.
+pub fn ckks_keys(data: &[u8]) -> bool {
+    let Real { plan, keys, .. } = &*REAL;
+    let Some(bytes) = changed(&keys[0], data, &|bytes| Sha256::digest(bytes).to_vec()) else { return false };
+    let mut collector = KeyCollector::new(plan);
+    let taken = collector.accept(&bytes).is_ok();
+    assert_eq!(collector.progress().0, usize::from(taken));
+    if !taken {
+        collector.accept(&keys[0]).unwrap();
+        // Others may belong to what was changed in the first.
+        keys[1..].iter().for_each(|piece| collector.accept(piece).unwrap());
+        collector.finish().unwrap();
+    }
+    taken
+}
+
+/// The first piece of what a training sends: a recipe. The first byte modulo 6 says of what: 0 and 1 of an answer, then
+/// of data, then of weights.
+pub fn training_pieces(data: &[u8]) -> bool {
+    let training = &*TRAINING;
+    let Some(which) = data.first().map(|first| usize::from(first % 6 / 2)) else { return false };
+    let pieces = &training.pieces[which];
+    let Some(bytes) = changed(&pieces[0], data, &real_tag) else { return false };
+    let mut collector = training.collector(which);
+    let taken = collector.accept(&bytes).is_ok();
+    assert_eq!(collector.progress().0, usize::from(taken));
+    if !taken {
+        collector.accept(&pieces[0]).unwrap();
+        return false;
+    }
+    pieces[1..].iter().for_each(|piece| collector.accept(piece).unwrap());
+    match which {
+        0 => {
+            let model = training.client.decrypt_model(&collector.into_model().unwrap()).unwrap();
+            assert!(model.ahead().iter().chain(model.weights()).all(|w| w.is_finite()));
+            training.client.encrypt_model(&model).unwrap(); // or a provider would see it fail
+        }
+        1 => drop(collector.into_data().unwrap()),
+        _ => drop(collector.into_model().unwrap()),
+    }
+    true
 }
 
 /// Messages to a provider that has keys: each is its length (2 bytes) and itself.
@@ -254,6 +319,74 @@ fn tag(bytes: &[u8]) -> Vec<u8> {
     let key = &CLIENT.key_bytes[HEAD..HEAD + 32];
     Hmac::<Sha256>::new_from_slice(key).unwrap().chain_update(bytes).finalize().into_bytes().to_vec()
 }
+
+/// The tag of ciphertexts of CKKS, whose key is derived from the secret.
+fn real_tag(bytes: &[u8]) -> Vec<u8> {
+    let mut key = [0; 32];
+    Secret::from_bytes(&[1; 32]).stream(Domain::new("encrypted/ckks tag", &[])).fill(&mut key);
+    Hmac::<Sha256>::new_from_slice(&key).unwrap().chain_update(bytes).finalize().into_bytes().to_vec()
+}
+
+/// A ciphertext and keys for the last level, where they are smallest.
+struct Real {
+    params: ckks::Params,
+    key: ckks::SecretKey,
+    ciphertext: Vec<u8>,
+    plan: KeyPlan,
+    keys: Vec<Vec<u8>>,
+}
+
+static REAL: LazyLock<Real> = LazyLock::new(|| {
+    let params = ckks::Params::named(ckks::ParamSet::Ckks16384x8).unwrap();
+    let key = ckks::SecretKey::new(&params, &Secret::from_bytes(&[1; 32]));
+    let plain = Plaintext::encode(&params, &[Complex::from(0.5)], 0, params.scale()).unwrap();
+    let ciphertext = key.encrypt(&plain).unwrap().to_bytes(&key.tags(), &[7; 32], 3).unwrap();
+    let plan = KeyPlan::new(&params).rotate(1, 0).conjugate(0);
+    let keys = key.evaluation_keys(&plan).unwrap().pieces().map(|piece| piece.to_vec()).collect();
+    Real { params, key, ciphertext, plan, keys }
+});
+
+/// One iteration on two features, with a class for each pair of slots, so that few keys are needed.
+struct Training {
+    client: TrainingClient,
+    batch: [u8; 32],
+    asked: EncryptedModel,
+    /// Of an answer, of data, of weights.
+    pieces: [Vec<Vec<u8>>; 3],
+}
+
+impl Training {
+    const SHAPE: training::Shape = training::Shape { samples: 128, features: 2, classes: 64 };
+
+    fn collector(&self, which: usize) -> training::Collector {
+        let (tags, shape) = (self.client.tags(), Self::SHAPE);
+        match which {
+            0 => training::Collector::answer(tags, &self.asked, 1),
+            1 => training::Collector::data(tags, shape, self.batch),
+            _ => training::Collector::model(tags, shape, self.asked.batch(), 0),
+        }
+        .unwrap()
+    }
+}
+
+static TRAINING: LazyLock<Training> = LazyLock::new(|| {
+    let shape = Training::SHAPE;
+    let features: Vec<f64> = (0..shape.samples).map(|at| at as f64 / 128.0).collect();
+    let labels: Vec<usize> = (0..shape.samples).map(|at| at % shape.classes).collect();
+    let data = TrainingData::new(&features, &labels, shape.classes).unwrap();
+    let client = TrainingClient::new(&REAL.params, &Secret::from_bytes(&[1; 32]), shape).unwrap();
+    let trainer = Trainer::new(client.evaluation_keys().unwrap(), shape).unwrap();
+    let encrypted = client.encrypt_data(&data, Preconditioner::Diagonal).unwrap();
+    let asked = client.encrypt_model(&Model::start(&data, 0.0)).unwrap();
+    let tags = client.tags();
+    let sent = [encrypted.pieces(&tags).collect(), asked.pieces(&tags).collect()];
+    let mut collector = training::Collector::model(tags, shape, asked.batch(), 0).unwrap();
+    let [of_data, of_weights] = sent.map(|pieces: Result<Vec<_>, _>| pieces.unwrap());
+    of_weights.iter().for_each(|piece: &Vec<u8>| collector.accept(piece).unwrap());
+    let answer = trainer.train(&encrypted, collector.into_model().unwrap(), Cubic::PAPER, 1, |_, _| true).unwrap();
+    let answered = answer.pieces(&trainer.tags()).collect::<Result<Vec<_>, _>>().unwrap();
+    Training { client, batch: encrypted.batch(), asked, pieces: [answered, of_data, of_weights] }
+});
 
 struct Client {
     params: Params,

@@ -63,6 +63,7 @@ fn changes_of_the_corpus_find_nothing() {
             "key_file" => 5_000,
             "release_file" => 1_500,
             "service_request" => 200,
+            "training_pieces" => 100,
             _ => 200,
         };
         for round in 0..rounds {
@@ -109,6 +110,9 @@ fn write_the_corpus() {
         ("evaluation_keys", recipes()),
         ("image_chunks", recipes()),
         ("scores", recipes()),
+        ("ckks_ciphertext", recipes()),
+        ("ckks_keys", recipes()),
+        ("training_pieces", [recipes(), of_training()].concat()),
         ("service_request", requests()),
         ("service_answer", answers()),
         ("release_file", releases()),
@@ -202,6 +206,21 @@ fn recipes() -> Files {
         ("cut", vec![1, 2, 100, 0, 0]),
         ("cut-to-the-head", vec![0, 2, 255, 255, 0, 2, 255, 255, 0, 2, 255, 255, 0, 2, 255, 255, 0]),
         ("longer", vec![1, 3, 100, 0, 7]),
+    ]
+}
+
+/// Of data and of weights; the others are of an answer.
+fn of_training() -> Files {
+    vec![
+        ("data", vec![3, 3, 0, 0, 0]),
+        ("data-of-another-place", vec![3, 0, 107, 0, 2]),
+        ("data-at-another-scale", vec![3, 0, 115, 0, 66]),
+        ("data-at-another-level", vec![3, 0, 116, 0, 7]),
+        ("data-damage", vec![2, 1, 9, 4, 255]),
+        ("weights", vec![5, 3, 0, 0, 0]),
+        ("weights-of-another-iteration", vec![5, 0, 104, 0, 1]),
+        ("weights-that-are-not-fresh", vec![5, 0, 120, 0, 0]),
+        ("weights-cut", vec![5, 2, 100, 0, 0]),
     ]
 }
 

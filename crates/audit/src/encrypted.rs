@@ -6,15 +6,14 @@ mod images;
 mod last_layer;
 mod noise;
 mod record;
-mod rings;
 mod sight;
-mod statistics;
 mod traffic;
 mod weakened;
 
 use crate::auditor::device_name;
+use crate::ciphertexts::{Encryption, Rings, Run};
 use crate::observer::{Observer, step};
-use crate::parts::{Parts, Pictured};
+use crate::parts::Parts;
 use crate::{Error, Share};
 use burn::tensor::Device;
 use cleave_data::Dataset;
@@ -25,11 +24,8 @@ use data_encoding::HEXLOWER;
 use images::Grey;
 use rayon::prelude::*;
 pub use record::{
-    BatchSize, CopyFindings, Distinguisher, EncryptedAudit, Encryption, LastLayer, Lesson, NoiseFindings, Parameters,
-    ResidueTest, Sample, Sight, Timing, Traffic, View,
+    BatchSize, CopyFindings, EncryptedAudit, LastLayer, Lesson, NoiseFindings, Parameters, Timing, Traffic,
 };
-use rings::Rings;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::ops::Range;
@@ -172,12 +168,6 @@ impl<'a> Wire<'a> {
     }
 }
 
-/// A part without pictures.
-#[derive(Serialize, Deserialize)]
-struct Plain<T>(T);
-
-impl<T> Pictured for Plain<T> {}
-
 /// Audits inference on ciphertexts: what ciphertexts, sizes and times tell the provider, and what scores and noise tell
 /// the client.
 ///
@@ -210,10 +200,10 @@ pub fn audit_encrypted(
     let test = Grey::read(test, form, settings.tests, settings.seed, "the test set")?;
     step(observer)?;
     let params = Params::named(release.set)?;
-    let (rings, answers) = (Rings::new(&params)?, scores(&release.networks, &test)?);
+    let (rings, answers) = (Rings::new(params.degree(), params.moduli())?, scores(&release.networks, &test)?);
     let field = Field { target, params, rings, own, test, answers, settings, device };
 
-    let mut run = Run { parts: &parts, done: 0, all: PARTS, observer };
+    let mut run = Run::new(&parts, PARTS, observer);
     let traffic = run.part("traffic", "sizes", 2 * settings.batches.len(), |seen| traffic::sizes(&field, seen))?;
     let timings = run.part("timings", "times", 4 * settings.rounds, |seen| traffic::times(&field, seen))?;
     let pairs = 4 + settings.label_pairs;
@@ -261,32 +251,6 @@ pub fn audit_encrypted(
 
 /// Parts that an audit is saved in.
 const PARTS: usize = 9;
-
-/// Parts one after the other.
-struct Run<'a> {
-    parts: &'a Parts<'a>,
-    done: usize,
-    all: usize,
-    observer: &'a mut dyn Observer,
-}
-
-impl Run<'_> {
-    fn part<T: Serialize + DeserializeOwned>(
-        &mut self,
-        name: &str,
-        title: &str,
-        steps: usize,
-        make: impl FnOnce(&mut dyn Observer) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        self.observer.began(title, steps);
-        let made = self.parts.part(name, || make(&mut *self.observer).map(Plain)).map_err(|error| match error {
-            Error::Interrupted { .. } => Error::Interrupted { done: self.done, all: self.all },
-            other => other,
-        })?;
-        self.done += 1;
-        Ok(made.0)
-    }
-}
 
 impl Field<'_> {
     /// Right answers among those to all test images.

@@ -2,6 +2,7 @@
 
 mod auditor;
 mod baseline;
+mod ciphertexts;
 mod confusion;
 mod decoder;
 mod encrypted;
@@ -23,10 +24,12 @@ mod report;
 mod similarity;
 mod summary;
 mod target;
+mod training;
 mod verdict;
 mod white_box;
 
 pub use auditor::{AuditSettings, Auditor, Candidate};
+pub use ciphertexts::{Distinguisher, Encryption, ResidueTest, Sample, Sight, View};
 pub use cleave_partition::Attack;
 pub use confusion::{
     ConfusionAttack, ConfusionAudit, ConfusionSettings, ConfusionTarget, Detection, DetectionKind, FineTuneSettings,
@@ -35,8 +38,8 @@ pub use confusion::{
 };
 pub use decoder::DecoderSettings;
 pub use encrypted::{
-    BatchSize, CopyFindings, Distinguisher, EncryptedAudit, EncryptedSettings, EncryptedTarget, Encryption, LastLayer,
-    Lesson, NoiseFindings, Parameters, ResidueTest, Sample, Sight, Timing, Traffic, View, audit_encrypted,
+    BatchSize, CopyFindings, EncryptedAudit, EncryptedSettings, EncryptedTarget, LastLayer, Lesson, NoiseFindings,
+    Parameters, Timing, Traffic, audit_encrypted,
 };
 pub use error::Error;
 pub use extraction::ExtractionSettings;
@@ -50,9 +53,13 @@ pub use least_squares::LinearSettings;
 pub use observer::{Observer, Silent};
 pub use probe::ProbeSettings;
 pub use query_free::SubstituteSettings;
-pub use report::{confusion_page, encrypted_page, page};
+pub use report::{confusion_page, encrypted_page, page, training_page};
 pub use similarity::Judge;
 pub use summary::{record_hash, summarise};
 pub use target::Target;
+pub use training::{
+    CubicFindings, HostileAnswer, HostileKind, Message, MessageKind, Opening, Places, Protocol, RoundTiming, Scheme,
+    Told, TrainingAudit, TrainingSettings, TrainingTarget, WrongKind, WrongTraining, audit_training,
+};
 pub use verdict::judge;
 pub use white_box::DescentSettings;

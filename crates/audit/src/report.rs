@@ -16,13 +16,16 @@ mod html;
 mod jacobian;
 mod key;
 mod pictures;
+mod sights;
 mod tables;
 mod threats;
+mod training;
 mod view;
 
 use crate::{Audit, CutVerdict, Error};
 pub use confusion::confusion_page;
 pub use encrypted::encrypted_page;
+pub use training::training_page;
 use view::View;
 
 /// Draws an audit as one HTML page, UTF-8, that answers "may I release this?".

@@ -96,8 +96,8 @@ fn residues_of_the_real_encryption_are_even() {
         assert!(told.accuracy.low < 0.6 && told.accuracy.of > 50, "{told:?}");
     }
     let with = |sample, view| real.tests.iter().filter(|test| (test.sample, test.view) == (sample, view)).count();
-    assert_eq!(with(Sample::Images, View::Quotient), 4);
-    assert_eq!([with(Sample::Keys, View::Coefficients), with(Sample::Scores, View::Second)], [4, 2]);
+    assert_eq!(with(Sample::Varied, View::Quotient), 4);
+    assert_eq!([with(Sample::Keys, View::Coefficients), with(Sample::Answers, View::Second)], [4, 2]);
     assert!(real.tests.iter().all(|test| test.residues >= 3 * 8192 && (0.0..=1.0).contains(&test.p)));
 }
 
@@ -115,7 +115,7 @@ fn encryptions_that_were_weakened_are_found() {
             Encryption::WithoutError => View::Quotient,
             _ => View::Difference,
         };
-        let black = sight.tests.iter().filter(|test| test.sample == Sample::Black && test.view == telling);
+        let black = sight.tests.iter().filter(|test| test.sample == Sample::Plain && test.view == telling);
         assert!(black.clone().count() == 4 && black.clone().all(|test| test.p < 1e-12), "{kind:?}");
     }
 }

@@ -5,11 +5,10 @@ mod said;
 use super::axis::{Axis, share_mark};
 use super::chart::{Chart, Ink, Look, Marker, Point, Series};
 use super::document;
-use super::figures::{NONE, count, counted, fixed, percent, seconds, share_cell, short, significant};
-use super::html::{Column, details, escape, head, nothing, number, row, section as part, table, words};
-use crate::{
-    CopyFindings, Distinguisher, EncryptedAudit, Encryption, Error, Lesson, ResidueTest, Sample, Share, Sight, View,
-};
+use super::figures::{count, counted, fixed, percent, seconds, share_cell, short, significant};
+use super::html::{Column, escape, head, nothing, number, row, section as part, table, words};
+use super::sights;
+use crate::{CopyFindings, Distinguisher, EncryptedAudit, Encryption, Error, Lesson, Sample, Share};
 
 /// Draws what was found of an ensemble on ciphertexts as one HTML page, UTF-8, that answers "what does encryption leave?".
 ///
@@ -61,36 +60,12 @@ fn first(audit: &EncryptedAudit) -> String {
 
 const fn sample_name(sample: Sample) -> &'static str {
     match sample {
-        Sample::Black => "black images",
-        Sample::Images => "real images",
-        Sample::BlackAgainstImages => "black against real images",
+        Sample::Plain => "black images",
+        Sample::Varied => "real images",
+        Sample::PlainAgainstVaried => "black against real images",
         Sample::Keys => "evaluation keys",
-        Sample::Scores => "scores, as the provider computes them",
+        Sample::Answers => "scores, as the provider computes them",
     }
-}
-
-const fn view_name(view: View) -> &'static str {
-    match view {
-        View::Residues => "first half, as it travels",
-        View::Second => "second half, as it travels",
-        View::Coefficients => "coefficients",
-        View::Difference => "difference of two for one pixel",
-        View::Quotient => "first half divided by the second",
-    }
-}
-
-const fn encryption_name(encryption: Encryption) -> &'static str {
-    match encryption {
-        Encryption::Real => "as it is",
-        Encryption::WithoutMask => "without the mask",
-        Encryption::WithoutError => "without the error",
-        Encryption::MaskReused => "with one mask for two batches",
-    }
-}
-
-/// A probability; what a double cannot hold any more is only said to be small.
-fn probability(p: f64) -> String {
-    if p < 1e-300 { "below 10⁻³⁰⁰".to_owned() } else { significant(p, 2) }
 }
 
 fn ciphertexts(audit: &EncryptedAudit) -> String {
@@ -102,117 +77,10 @@ fn ciphertexts(audit: &EncryptedAudit) -> String {
     let Some(real) = audit.sight(Encryption::Real) else {
         return part("ciphertexts", title, lead, &nothing("No ciphertexts were looked at."));
     };
-    let body = controls(audit) + &residues(audit, real);
+    let note = said::classifiers(sights::trained(&audit.sights));
+    let body = sights::controls(&audit.sights, &note) + &sights::residues(real, &audit.parameters.primes, sample_name);
     part("ciphertexts", title, lead, &body)
 }
-
-/// One row an encryption: what all tests and classifiers made of it.
-fn controls(audit: &EncryptedAudit) -> String {
-    let between = |at: usize| {
-        let names = audit.sights.iter().find_map(|sight| sight.distinguishers.get(at)).map(|told| &told.between);
-        names.map_or_else(|| NONE.to_owned(), |[a, b]| format!("“{}” from “{}”", escape(a), escape(b)))
-    };
-    let names = [between(0), between(1)].map(|names| format!("classifier tells {names}"));
-    let columns = [
-        Column::Text("encryption"),
-        Column::Number("ciphertexts"),
-        Column::Number("tests that found something"),
-        Column::Number("smallest probability"),
-        Column::Number(&names[0]),
-        Column::Number(&names[1]),
-        Column::Text("told"),
-    ];
-    let rows = audit.sights.iter().map(|sight| {
-        let control =
-            if sight.encryption == Encryption::Real { "" } else { "<small>control, weakened on purpose</small>" };
-        let told =
-            |at: usize| sight.distinguishers.get(at).map_or_else(|| NONE.to_owned(), |told| share_cell(told.accuracy));
-        let verdict = match (sight.encryption, sight.is_told()) {
-            (Encryption::Real, false) if sight.distinguishers.iter().any(|told| told.accuracy.low > 0.5) => {
-                "nothing beyond chance<small>one interval lies above 50 %, as one in 40 does by chance: run it again</small>"
-            }
-            (Encryption::Real, false) => "nothing found",
-            (Encryption::Real, true) => "<b class=\"no\">something found</b>",
-            (_, true) => "found, as it must be",
-            (_, false) => "<b class=\"no\">missed: the tests are blind to it</b>",
-        };
-        let cells = [
-            head(&format!("{}{control}", encryption_name(sight.encryption)), 1),
-            number(&count(sight.ciphertexts)),
-            number(&format!("{} of {}", sight.found(), sight.tests.len())),
-            number(&sight.least().map_or_else(|| NONE.to_owned(), |test| probability(test.p))),
-            number(&told(0)),
-            number(&told(1)),
-            words(verdict),
-        ];
-        row("", &cells)
-    });
-    let trained = audit.sights.iter().flat_map(|sight| &sight.distinguishers).map(|told| told.training).max();
-    let note = format!(
-        "<p class=\"note\">A test counts as a finding below 1 in 1,000 for all tests of a row together. Of {} even spreads the \
-         smallest probability is about {} on average. The classifiers are logistic regressions on summaries of one \
-         ciphertext and its difference from another (ranges, steps, lowest bits, small numbers), trained on up to {} and tried on \
-         ciphertexts of other batches; guessing is right in 50 %, and \
-         as often as they were in fewer than 1 of 1,000 trials before that counts as a finding. Below each share stands its 95 % interval. Of labels a batch is \
-         one image, and each ciphertext one of the pixels that differ most between the two labels.</p>\n",
-        audit.sight(Encryption::Real).map_or(0, |sight| sight.tests.len()),
-        audit
-            .sight(Encryption::Real)
-            .map_or_else(|| NONE.to_owned(), |sight| probability(1.0 / (sight.tests.len() + 1) as f64)),
-        count(trained.unwrap_or(0))
-    );
-    table("Encryptions and what was found", &columns, &rows.collect::<Vec<_>>()) + &note
-}
-
-/// The tests of the real encryption, all primes of a form together.
-fn residues(audit: &EncryptedAudit, sight: &Sight) -> String {
-    let mut kinds: Vec<(Sample, View)> = Vec::new();
-    for test in &sight.tests {
-        if !kinds.contains(&(test.sample, test.view)) {
-            kinds.push((test.sample, test.view));
-        }
-    }
-    kinds.sort_by_key(|(sample, _)| SAMPLES.iter().position(|known| known == sample));
-    let columns = [
-        Column::Text("of"),
-        Column::Text("form"),
-        Column::Number("primes"),
-        Column::Number("residues a prime"),
-        Column::Number("χ² with 63 degrees of freedom"),
-        Column::Number("smallest probability"),
-    ];
-    let rows = kinds.iter().enumerate().map(|(at, &(sample, view))| {
-        let tests: Vec<&ResidueTest> =
-            sight.tests.iter().filter(|test| (test.sample, test.view) == (sample, view)).collect();
-        let all = |of: fn(&ResidueTest) -> f64| tests.iter().map(move |test| of(test));
-        let [low, high] = [
-            all(|test| test.chi_squared).fold(f64::INFINITY, f64::min),
-            all(|test| test.chi_squared).fold(0.0, f64::max),
-        ];
-        let first = at == 0 || kinds[at - 1].0 != sample;
-        let alike = kinds.iter().filter(|(other, _)| *other == sample).count();
-        let cells = [
-            words(view_name(view)),
-            number(&count(tests.len())),
-            number(&count(tests.first().map_or(0, |test| test.residues) as usize)),
-            number(&format!("{} to {}", fixed(low, 1), fixed(high, 1))),
-            number(&probability(all(|test| test.p).fold(1.0, f64::min))),
-        ];
-        let name = first.then(|| head(sample_name(sample), alike));
-        row(if first { "group" } else { "" }, &name.into_iter().chain(cells).collect::<Vec<_>>())
-    });
-    let rows = rows.collect::<Vec<_>>();
-    let primes: Vec<_> = audit.parameters.primes.iter().map(|&prime| count(prime as usize)).collect();
-    let note = format!(
-        "<p class=\"note\">Primes: {}. The first half divided by the second is the secret key itself, were there neither message nor \
-         error.</p>\n",
-        primes.join("; ")
-    );
-    details("Every test of the real encryption", &(table("Tests of residues", &columns, &rows) + &note))
-}
-
-/// The order of tables.
-const SAMPLES: [Sample; 5] = [Sample::Black, Sample::Images, Sample::BlackAgainstImages, Sample::Keys, Sample::Scores];
 
 fn traffic(audit: &EncryptedAudit) -> String {
     let lead = "A provider counts bytes, reads what stands in the clear, and has a clock.";

@@ -16,7 +16,7 @@ fn sights() -> Vec<Sight> {
     let one = |encryption: Encryption| {
         let real = encryption == Encryption::Real;
         let views = [View::Residues, View::Coefficients, View::Difference, View::Quotient];
-        let samples = [Sample::Black, Sample::Images, Sample::BlackAgainstImages];
+        let samples = [Sample::Plain, Sample::Varied, Sample::PlainAgainstVaried];
         let kinds = samples.into_iter().flat_map(|sample| views.map(|view| (sample, view)));
         let tests = kinds.flat_map(|(sample, view)| {
             (0..4).map(move |prime| {

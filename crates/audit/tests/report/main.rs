@@ -6,6 +6,7 @@ mod browser;
 mod confused;
 mod encrypted;
 mod fixture;
+mod training;
 
 use cleave_audit::{CutFindings, CutVerdict, Error, Stand, page};
 use std::sync::LazyLock;

@@ -4,6 +4,7 @@ pub mod attach;
 pub mod audit;
 pub mod audit_confused;
 pub mod audit_encrypted;
+pub mod audit_training;
 pub mod check;
 pub mod confuse;
 pub mod demo;

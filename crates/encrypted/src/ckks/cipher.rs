@@ -42,15 +42,11 @@ impl Plaintext {
     /// [`Error::Count`], [`Error::Level`], [`Error::Scale`], [`Error::Value`].
     pub fn encode(params: &Params, slots: &[Complex], level: usize, scale: f64) -> Result<Self> {
         check_place(params, "plaintext", level, scale)?;
-        if slots.len() > params.slots() {
-            let expected = format!("{} at most", params.slots());
-            return Err(Error::Count { what: "slots", got: slots.len(), expected });
-        }
+        let coefficients = params.coefficients(slots)?;
         let fits = |value: f64| (value * scale).abs() < MAX_COEFFICIENT;
         if let Some(index) = slots.iter().position(|slot| !fits(slot.re) || !fits(slot.im)) {
             return Err(Error::Value { index });
         }
-        let coefficients = params.embedding().coefficients(slots);
         if let Some(index) = coefficients.iter().position(|&c| !fits(c)) {
             return Err(Error::Value { index });
         }
@@ -177,6 +173,12 @@ impl Ciphertext {
     /// What the slots were multiplied with.
     pub fn scale(&self) -> f64 {
         self.scale
+    }
+
+    /// Both halves (c₀, c₁) as the provider has them: a row of `degree` residues for each of the first
+    /// [`Params::primes`] up to the level, transformed.
+    pub fn halves(&self) -> [&[u64]; 2] {
+        self.parts.each_ref().map(Vec::as_slice)
     }
 
     /// The sum, slot by slot.

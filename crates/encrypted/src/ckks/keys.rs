@@ -288,6 +288,12 @@ impl EvaluationKeys {
         Tags { params: self.params().clone(), id: self.id, tag: self.tag.clone() }
     }
 
+    /// Both halves of each ciphertext in them: a row of `degree` residues for each of [`Params::primes`] up to the
+    /// level of its key, then for each of [`Params::special_primes`], transformed.
+    pub fn ciphertexts(&self) -> impl Iterator<Item = [&[u64]; 2]> {
+        self.keys.values().flat_map(|key| key.digits.iter().map(|halves| halves.each_ref().map(Vec::as_slice)))
+    }
+
     /// Writes the keys, each digit of each in bytes of its own, in the order in which a [`KeyCollector`] wants them. Each
     /// piece ends with a SHA-256, which finds damage and no forger.
     pub fn pieces(&self) -> impl Iterator<Item = Zeroizing<Vec<u8>>> + '_ {

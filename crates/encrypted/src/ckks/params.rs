@@ -7,8 +7,9 @@ use fhe_math::{
 use num_bigint::BigUint;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
-use super::{embedding::Embedding, ring::Conversion};
+use super::{Complex, embedding::Embedding, ring::Conversion};
 use crate::{Error, ParamsHash, Result, error::refused, sample};
 
 /// Bits of the product of all primes, special ones too, for 128 bits against a classical attacker: Albrecht et al.,
@@ -213,6 +214,32 @@ impl Params {
     /// The scale of fresh ciphertexts, a power of two.
     pub fn scale(&self) -> f64 {
         f64::from(self.0.scale_bits).exp2()
+    }
+
+    /// The primes of ciphertexts, q_0 to q_L: the last one is dropped first.
+    pub fn primes(&self) -> impl ExactSizeIterator<Item = u64> + '_ {
+        self.0.moduli[..self.special_from()].iter().map(|q| **q)
+    }
+
+    /// The special primes, which only keys are under too.
+    pub fn special_primes(&self) -> impl ExactSizeIterator<Item = u64> + '_ {
+        self.0.moduli[self.special_from()..].iter().map(|q| **q)
+    }
+
+    /// The coefficients of the real polynomial that has these slots, before it is scaled and rounded. Slots that are
+    /// missing are 0. It needs no key: whoever is told slots can compute it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Count`] for too many slots.
+    pub fn coefficients(&self, slots: &[Complex]) -> Result<Zeroizing<Vec<f64>>> {
+        match slots.len() <= self.slots() {
+            true => Ok(self.embedding().coefficients(slots)),
+            false => {
+                let expected = format!("{} at most", self.slots());
+                Err(Error::Count { what: "slots", got: slots.len(), expected })
+            }
+        }
     }
 
     /// The hash of all numbers.

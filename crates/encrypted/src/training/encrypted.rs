@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::{
     clear::{Cubic, Model, Preconditioner, TrainingData, steps},
-    layout::{LEVELS, Layout, Shape},
+    layout::{LEVELS, Layout, Packing, Shape},
 };
 use crate::{
     Error, Result,
@@ -50,6 +50,15 @@ pub fn memory_bytes(params: &Params, shape: Shape) -> Result<usize> {
     Ok(layout.plan().memory_bytes() + data + weights + group + sums)
 }
 
+/// Where the numbers of this shape stand in the slots.
+///
+/// # Errors
+///
+/// [`Error::Count`] for a shape that does not fit into the slots.
+pub fn packing(params: &Params, shape: Shape) -> Result<Packing> {
+    Ok(Layout::new(params, shape)?.packing())
+}
+
 /// Iterations that fresh weights have levels for.
 pub fn iterations(params: &Params) -> usize {
     params.levels() / LEVELS
@@ -65,6 +74,13 @@ pub struct EncryptedData {
     pub(super) directions: Vec<Vec<Ciphertext>>,
     /// By block: 1 at the class of the label.
     pub(super) labels: Vec<Ciphertext>,
+}
+
+impl EncryptedData {
+    /// Its ciphertexts as the provider has them, in the order of [`EncryptedData::pieces`].
+    pub fn ciphertexts(&self) -> impl Iterator<Item = &Ciphertext> {
+        self.samples.iter().flatten().chain(self.directions.iter().flatten()).chain(&self.labels)
+    }
 }
 
 /// Weights under encryption, between two iterations.
@@ -419,6 +435,16 @@ impl EncryptedModel {
     /// Iterations that were made.
     pub fn iterations(&self) -> usize {
         self.iterations
+    }
+
+    /// The ciphertexts of V, by group of features, as the provider has them.
+    pub fn ahead(&self) -> &[Ciphertext] {
+        &self.ahead
+    }
+
+    /// Those of W, or of the V before where the provider computed them.
+    pub fn other(&self) -> &[Ciphertext] {
+        &self.other
     }
 
     /// Rescalings that are left.

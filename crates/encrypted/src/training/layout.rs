@@ -19,6 +19,24 @@ pub struct Shape {
     pub classes: usize,
 }
 
+/// Where numbers stand in the slots: it follows from shape and parameters, and is no secret.
+///
+/// Slot (i, q, k) at i·inner + q·classes + k is about sample i of a block, pair q of features and class k. The
+/// others are 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packing {
+    /// Samples in a ciphertext, a power of two. Weights stand as often in theirs.
+    pub block: usize,
+    /// Slots of a sample.
+    pub inner: usize,
+    /// Pairs of features in a ciphertext.
+    pub pairs: usize,
+    /// Ciphertexts for the features of a block, and for the weights.
+    pub groups: usize,
+    /// Ciphertexts for the samples.
+    pub blocks: usize,
+}
+
 /// Where numbers stand in the slots.
 ///
 /// Slot (i, q, k) of ciphertext m, at i·inner + q·classes + k, is about sample i of a block, class k, and the
@@ -66,6 +84,11 @@ impl Layout {
             return Err(Error::Level { what: "fresh weights", expected: LEVELS, got: params.levels() });
         }
         Self::new(params, shape)
+    }
+
+    pub(crate) fn packing(&self) -> Packing {
+        let (groups, blocks) = (self.groups(), self.blocks());
+        Packing { block: self.block, inner: self.inner, pairs: self.pairs, groups, blocks }
     }
 
     /// Ciphertexts for the features of a block, and for the weights.

@@ -37,6 +37,8 @@ mod pieces;
 mod tests;
 
 pub use clear::{Activation, Cubic, Method, Model, Preconditioner, Step, TrainingData, steps};
-pub use encrypted::{EncryptedData, EncryptedModel, Trainer, TrainingClient, iterations, key_plan, memory_bytes};
-pub use layout::Shape;
+pub use encrypted::{
+    EncryptedData, EncryptedModel, Trainer, TrainingClient, iterations, key_plan, memory_bytes, packing,
+};
+pub use layout::{Packing, Shape};
 pub use pieces::Collector;

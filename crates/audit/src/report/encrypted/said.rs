@@ -116,6 +116,16 @@ pub(super) fn cards(audit: &EncryptedAudit) -> String {
     .concat()
 }
 
+/// How classifiers were trained.
+pub(super) fn classifiers(trained: usize) -> String {
+    format!(
+        "The classifiers are logistic regressions on summaries of one ciphertext and its difference from another (ranges, steps, \
+         lowest bits, small numbers), trained on up to {} and tried on ciphertexts of other batches. Of labels a batch is one \
+         image, and each ciphertext one of the pixels that differ most between the two labels.",
+        count(trained)
+    )
+}
+
 /// What stands beside the ciphertexts.
 pub(super) fn in_the_clear(audit: &EncryptedAudit) -> String {
     let told = audit.traffic.batches.iter().all(|batch| batch.told == batch.images);

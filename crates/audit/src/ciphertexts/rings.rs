@@ -3,34 +3,33 @@
 use super::record::View;
 use super::statistics::BINS;
 use crate::Error;
-use cleave_encrypted::Params;
 use fhe_math::{ntt::NttOperator, zq::Modulus};
 use rayon::prelude::*;
 
 /// Both halves of a ciphertext: a row of residues for each prime, transformed.
-pub(super) type Cipher = [Vec<u64>; 2];
+pub(crate) type Cipher = [Vec<u64>; 2];
 /// Counts by prime.
-pub(super) type Counts = Vec<[u64; BINS]>;
+pub(crate) type Counts = Vec<[u64; BINS]>;
 
 /// What the transforms of a set of parameters take.
-pub(super) struct Rings {
-    pub(super) degree: usize,
-    pub(super) primes: Vec<(Modulus, NttOperator)>,
+pub(crate) struct Rings {
+    pub(crate) degree: usize,
+    pub(crate) primes: Vec<(Modulus, NttOperator)>,
 }
 
 /// The forms in which ciphertexts of images are looked at.
-pub(super) const VIEWS: [View; 4] = [View::Residues, View::Coefficients, View::Difference, View::Quotient];
+pub(crate) const VIEWS: [View; 4] = [View::Residues, View::Coefficients, View::Difference, View::Quotient];
 /// Values that a form of a ciphertext is summed up in.
 const SUMMARY: usize = 16;
 
 /// Counts of several ciphertexts, and a row of values for each.
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// By form.
-    pub(super) counts: Vec<Counts>,
-    pub(super) rows: Vec<Vec<f64>>,
+    pub(crate) counts: Vec<Counts>,
+    pub(crate) rows: Vec<Vec<f64>>,
 }
 
-pub(super) fn operator(prime: u64, degree: usize) -> Result<(Modulus, NttOperator), Error> {
+pub(crate) fn operator(prime: u64, degree: usize) -> Result<(Modulus, NttOperator), Error> {
     let refused = || cleave_encrypted::Error::Refused { by: "fhe-math" };
     let modulus = Modulus::new(prime).map_err(|_| refused())?;
     let transform = NttOperator::new(&modulus, degree).ok_or_else(refused)?;
@@ -38,14 +37,13 @@ pub(super) fn operator(prime: u64, degree: usize) -> Result<(Modulus, NttOperato
 }
 
 impl Rings {
-    pub(super) fn new(params: &Params) -> Result<Self, Error> {
-        let degree = params.degree();
-        let primes = params.moduli().map(|prime| operator(prime, degree)).collect::<Result<_, _>>()?;
+    pub(crate) fn new(degree: usize, primes: impl Iterator<Item = u64>) -> Result<Self, Error> {
+        let primes = primes.map(|prime| operator(prime, degree)).collect::<Result<_, _>>()?;
         Ok(Self { degree, primes })
     }
 
-    /// Looks at ciphertexts, each with another one of the same pixel.
-    pub(super) fn look<T: Sync>(
+    /// Looks at ciphertexts, each with another one of the same place.
+    pub(crate) fn look<T: Sync>(
         &self,
         places: &[T],
         pair: impl Fn(&T) -> Result<[Cipher; 2], Error> + Sync,
@@ -66,12 +64,12 @@ impl Rings {
         Ok(seen)
     }
 
-    pub(super) fn empty(&self) -> Counts {
+    pub(crate) fn empty(&self) -> Counts {
         vec![[0; BINS]; self.primes.len()]
     }
 
     /// The first of two ciphertexts in a form of the same size.
-    pub(super) fn form(&self, view: View, [b, a]: &Cipher, [other, _]: &Cipher) -> Vec<u64> {
+    pub(crate) fn form(&self, view: View, [b, a]: &Cipher, [other, _]: &Cipher) -> Vec<u64> {
         match view {
             View::Residues => b.clone(),
             View::Second => a.clone(),
@@ -99,7 +97,7 @@ impl Rings {
     }
 
     /// Counts in ranges of equal width, by prime; fewer primes where the ciphertext has fewer.
-    pub(super) fn counts(&self, x: &[u64]) -> Counts {
+    pub(crate) fn counts(&self, x: &[u64]) -> Counts {
         let one = |((q, _), row): (&(Modulus, NttOperator), &[u64])| {
             let mut counts = [0; BINS];
             for &x in row {
@@ -155,7 +153,7 @@ impl Rings {
     }
 }
 
-pub(super) fn add(sum: &mut Counts, counts: &Counts) {
+pub(crate) fn add(sum: &mut Counts, counts: &Counts) {
     for (sum, counts) in sum.iter_mut().zip(counts) {
         sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
     }
@@ -188,11 +186,15 @@ fn inverses(rings: &Rings, x: &[u64]) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cleave_encrypted::{ParamSet, SecretKey};
+    use cleave_encrypted::{ParamSet, Params, SecretKey};
+
+    fn rings(params: &Params) -> Rings {
+        Rings::new(params.degree(), params.moduli()).unwrap()
+    }
 
     #[test]
     fn inverses_are_inverse_and_zero_stays() {
-        let rings = Rings::new(&Params::named(ParamSet::Bfv8192x45).unwrap()).unwrap();
+        let rings = rings(&Params::named(ParamSet::Bfv8192x45).unwrap());
         let x: Vec<u64> = (0..4 * 8192).map(|at| at * at * 7919 % 1_000_003 * u64::from(at % 10 != 0)).collect();
         let inverse = inverses(&rings, &x);
         for (((q, _), x), y) in rings.primes.iter().zip(x.chunks(8192)).zip(inverse.chunks(8192)) {
@@ -205,7 +207,7 @@ mod tests {
     #[test]
     fn a_constant_is_a_constant_in_both_forms() {
         let params = Params::named(ParamSet::Bfv8192x45).unwrap();
-        let rings = Rings::new(&params).unwrap();
+        let rings = rings(&params);
         let images = SecretKey::generate(&params).unwrap().encrypt(&[0, 0], 1).unwrap();
         let cipher = images.ciphertext(0, 0).unwrap();
         let coefficients = rings.form(View::Coefficients, &cipher, &cipher);

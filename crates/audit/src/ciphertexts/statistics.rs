@@ -1,10 +1,10 @@
 //! Tests of counts.
 
 /// Values that fall into one of these many ranges of equal width are counted together.
-pub(super) const BINS: usize = 64;
+pub(crate) const BINS: usize = 64;
 
 /// Counts against an even spread: Pearson's χ², and the probability of one as large where the spread is even.
-pub(super) fn even(counts: &[u64]) -> (f64, f64) {
+pub(crate) fn even(counts: &[u64]) -> (f64, f64) {
     let expected = counts.iter().sum::<u64>() as f64 / counts.len() as f64;
     let squared: f64 = counts.iter().map(|&count| (count as f64 - expected).powi(2)).sum();
     let chi = if expected > 0.0 { squared / expected } else { 0.0 };
@@ -12,7 +12,7 @@ pub(super) fn even(counts: &[u64]) -> (f64, f64) {
 }
 
 /// Two samples against one common distribution: χ² of the table of both, and its probability.
-pub(super) fn alike(first: &[u64], second: &[u64]) -> (f64, f64) {
+pub(crate) fn alike(first: &[u64], second: &[u64]) -> (f64, f64) {
     let sums = [first, second].map(|counts| counts.iter().sum::<u64>() as f64);
     let total = sums[0] + sums[1];
     let (mut chi, mut filled) = (0.0, 0_usize);
@@ -29,8 +29,29 @@ pub(super) fn alike(first: &[u64], second: &[u64]) -> (f64, f64) {
     (chi, chi_squared_above(chi, filled.saturating_sub(1)))
 }
 
+/// The median, the least and the most.
+pub(crate) fn spread(values: &[f64]) -> Option<[f64; 3]> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let (first, last) = (*sorted.first()?, *sorted.last()?);
+    let middle = sorted.len() / 2;
+    let median = match sorted.len() % 2 {
+        0 => 0.5 * (sorted[middle - 1] + sorted[middle]),
+        _ => sorted[middle],
+    };
+    Some([median, first, last])
+}
+
+/// Whether the ranges of both overlap; so they do where one of them is empty.
+pub(crate) fn overlap(one: &[f64], other: &[f64]) -> bool {
+    match (spread(one), spread(other)) {
+        (Some([_, a, b]), Some([_, c, d])) => a <= d && c <= b,
+        _ => true,
+    }
+}
+
 /// The probability that χ² with so many degrees of freedom lies above `chi`.
-pub(super) fn chi_squared_above(chi: f64, freedom: usize) -> f64 {
+pub(crate) fn chi_squared_above(chi: f64, freedom: usize) -> f64 {
     match freedom {
         0 => 1.0,
         _ => upper_gamma(freedom as f64 / 2.0, chi / 2.0),

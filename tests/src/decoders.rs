@@ -9,14 +9,17 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a find is shown by panicking")]
 
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::{
+    sync::{LazyLock, Mutex, PoisonError},
+    time::Duration,
+};
 
 use cleave_encrypted::{
     Collector, EncryptedEnsemble, EncryptedImages, EncryptedScores, EvaluationKeys, IntegerLayer, IntegerNetwork,
     ParamSet, Params, Precision, Release, SecretKey, Shape,
     ckks::{self, Ciphertext, Complex, KeyCollector, KeyPlan, Plaintext},
     ranges,
-    service::{Answer, ClientSession, Memory, Provider, Request},
+    service::{Answer, ClientSession, Memory, Provider, Request, jobs},
     training::{self, Cubic, EncryptedModel, Model, Preconditioner, Trainer, TrainingClient, TrainingData},
 };
 use cleave_secrets::{Domain, Existing, Label, Secret};
@@ -29,7 +32,7 @@ use tempfile::TempDir;
 pub type Body = fn(&[u8]) -> bool;
 
 /// All targets by their names, which are those of the folders of the corpus.
-pub const TARGETS: [(&str, Body); 12] = [
+pub const TARGETS: [(&str, Body); 14] = [
     ("wire_frame", wire_frame),
     ("wire_tensor", wire_tensor),
     ("evaluation_keys", evaluation_keys),
@@ -38,6 +41,8 @@ pub const TARGETS: [(&str, Body); 12] = [
     ("ckks_ciphertext", ckks_ciphertext),
     ("ckks_keys", ckks_keys),
     ("training_pieces", training_pieces),
+    ("training_request", training_request),
+    ("training_answer", training_answer),
     ("service_request", service_request),
     ("service_answer", service_answer),
     ("release_file", release_file),
@@ -319,6 +324,87 @@ fn tag(bytes: &[u8]) -> Vec<u8> {
     let key = &CLIENT.key_bytes[HEAD..HEAD + 32];
     Hmac::<Sha256>::new_from_slice(key).unwrap().chain_update(bytes).finalize().into_bytes().to_vec()
 }
+
+/// Messages to a provider of trainings: each is its length (2 bytes) and itself. One for an odd first byte has a job.
+pub fn training_request(data: &[u8]) -> bool {
+    let (provider, memory) = &*JOBS;
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (mut session, mut begun) = (provider.session(None), Vec::new());
+    if data.first().is_some_and(|first| first % 2 == 1) {
+        session.answer(&JOB.begin).unwrap();
+        begun.push(JOB.begin.clone());
+    }
+    let (mut rest, mut taken) = (data.get(1..).unwrap_or_default(), false);
+    while let Some((length, after)) = rest.split_first_chunk() {
+        let (message, next) = after.split_at(usize::from(u16::from_le_bytes(*length)).min(after.len()));
+        if let Ok(request) = jobs::Request::from_bytes(message) {
+            assert_eq!(request.to_bytes(), message);
+        }
+        if let Ok(answer) = session.answer(message) {
+            jobs::Answer::from_bytes(&answer).unwrap();
+            taken = true;
+            if let Ok(jobs::Request::Begin { .. }) = jobs::Request::from_bytes(message) {
+                begun.push(message.to_vec());
+            }
+        }
+        assert!(memory.used() <= memory.limit());
+        rest = next;
+    }
+    assert!(!session.is_unfinished(), "no keys, and so no round, can have been sent");
+    for begin in begun {
+        if session.answer(&begin).is_ok() {
+            session.answer(&jobs::Request::Cancel.to_bytes()).unwrap();
+        }
+    }
+    assert_eq!((provider.jobs(), memory.used()), (0, 0));
+    taken
+}
+
+/// An answer of a provider of trainings, to a client that began a job, and to one that asked for terms.
+pub fn training_answer(data: &[u8]) -> bool {
+    let parsed = jobs::Answer::from_bytes(data);
+    if let Ok(answer) = &parsed
+        && !matches!(answer, jobs::Answer::Terms(_) | jobs::Answer::Status(_))
+    {
+        assert_eq!(answer.to_bytes().unwrap(), data);
+    }
+    let _ = jobs::terms(data);
+    let secret = Secret::from_bytes(&[1; 32]);
+    let mut client = jobs::ClientJob::new(JOB.state.clone(), &secret, &JOB.data, Preconditioner::Diagonal).unwrap();
+    client.next().unwrap();
+    if client.take(data).is_ok() {
+        let next = client.next().unwrap().unwrap();
+        jobs::Request::from_bytes(&next).unwrap();
+        let _ = client.take(data);
+        assert_eq!(client.state().progress().0, 0, "no weights came");
+    }
+    parsed.is_ok()
+}
+
+/// A job of two samples.
+struct Job {
+    data: TrainingData,
+    state: jobs::JobState,
+    /// The message that begins it.
+    begin: Vec<u8>,
+}
+
+static JOB: LazyLock<Job> = LazyLock::new(|| {
+    let data = TrainingData::new(&[0.5, 1.5], &[0, 1], 2).unwrap();
+    let (set, start) = (ckks::ParamSet::Ckks16384x8, Model::start(&data, 0.0));
+    let state = jobs::JobState::new(set, data.shape(), Cubic::PAPER, 2, 2, &start).unwrap();
+    let secret = Secret::from_bytes(&[1; 32]);
+    let client = jobs::ClientJob::new(state.clone(), &secret, &data, Preconditioner::Diagonal);
+    let begin = client.unwrap().next().unwrap().unwrap();
+    Job { data, state, begin }
+});
+
+/// Room for that one.
+static JOBS: LazyLock<(jobs::Provider, Memory)> = LazyLock::new(|| {
+    let memory = Memory::new(training::memory_bytes(&REAL.params, JOB.data.shape()).unwrap());
+    let hold = Duration::from_secs(60);
+    (jobs::Provider::new(&[ckks::ParamSet::Ckks16384x8], &memory, 1, hold).unwrap(), memory)
+});
 
 /// The tag of ciphertexts of CKKS, whose key is derived from the secret.
 fn real_tag(bytes: &[u8]) -> Vec<u8> {

@@ -62,7 +62,6 @@ fn changes_of_the_corpus_find_nothing() {
             "wire_frame" | "wire_tensor" => 50_000,
             "key_file" => 5_000,
             "release_file" => 1_500,
-            "service_request" => 200,
             "training_pieces" => 100,
             _ => 200,
         };
@@ -113,6 +112,8 @@ fn write_the_corpus() {
         ("ckks_ciphertext", recipes()),
         ("ckks_keys", recipes()),
         ("training_pieces", [recipes(), of_training()].concat()),
+        ("training_request", training_requests()),
+        ("training_answer", training_answers()),
         ("service_request", requests()),
         ("service_answer", answers()),
         ("release_file", releases()),
@@ -224,11 +225,91 @@ fn of_training() -> Files {
     ]
 }
 
-fn requests() -> Files {
-    let messages = |first: u8, messages: &[&[u8]]| {
-        let pieces = messages.iter().flat_map(|message| [&(message.len() as u16).to_le_bytes()[..], message].concat());
-        std::iter::once(first).chain(pieces).collect::<Vec<u8>>()
+fn messages(first: u8, messages: &[&[u8]]) -> Vec<u8> {
+    let pieces = messages.iter().flat_map(|message| [&(message.len() as u16).to_le_bytes()[..], message].concat());
+    std::iter::once(first).chain(pieces).collect()
+}
+
+/// With numbers of samples, features, classes, iterations and iterations of a round.
+fn begin([samples, features, classes, iterations, each]: [u32; 5]) -> Vec<u8> {
+    use cleave_encrypted::{ckks, service::jobs, training};
+    let [samples, features, classes] = [samples, features, classes].map(|count| count as usize);
+    let plan = jobs::Plan {
+        params: ckks::Params::named(ckks::ParamSet::Ckks16384x8).unwrap().hash(),
+        shape: training::Shape { samples, features, classes },
+        cubic: training::Cubic::PAPER,
+        iterations,
+        each,
     };
+    jobs::Request::Begin { job: jobs::JobId([9; 32]), plan }.to_bytes()
+}
+
+fn training_requests() -> Files {
+    let right = begin([2, 2, 2, 2, 2]);
+    let data = [&[5], &[1; 32][..]].concat();
+    let weights = [&[7], &[1; 32][..], &[0; 4]].concat();
+    let mut strange = right.clone();
+    strange[40] ^= 1;
+    let mut endless = right.clone();
+    endless[85..93].copy_from_slice(&f64::INFINITY.to_le_bytes());
+    vec![
+        ("describe", messages(0, &[&[1]])),
+        ("begin", messages(0, &[&right, &right, &[10], &[12], &[12]])),
+        ("begin-many", messages(0, &[&begin([u32::MAX; 5])])),
+        ("begin-none", messages(0, &[&begin([0; 5])])),
+        ("begin-large", messages(0, &[&begin([4096, 4096, 10, 2, 2])])),
+        ("begin-long-rounds", messages(0, &[&begin([2, 2, 2, 9, 9])])),
+        ("begin-with-other-parameters", messages(0, &[&strange])),
+        ("begin-with-an-endless-cubic", messages(0, &[&endless])),
+        ("keys", messages(1, &[&[3], &[4, 1, 2, 3], &[4], &[3]])),
+        ("out-of-order", messages(1, &[&data, &[6, 1], &weights, &[8], &[9], &[10], &[11, 0, 0, 0, 0]])),
+        ("without-a-job", messages(0, &[&[3], &[9], &[10], &[12]])),
+        ("unknown", messages(0, &[&[0], &[], &[13], &[1, 1]])),
+    ]
+}
+
+fn training_answers() -> Files {
+    use cleave_encrypted::service::jobs::{Answer, Phase, Provider, Status};
+    let memory = cleave_encrypted::service::Memory::new(1 << 30);
+    let sets = cleave_encrypted::ckks::ParamSet::ALL;
+    let provider = Provider::new(&sets, &memory, 1, std::time::Duration::from_secs(900)).unwrap();
+    let empty = Status {
+        iterations: 0,
+        keys: (0, 0),
+        data: (0, 0),
+        weights: (0, 0),
+        data_batch: [0; 32],
+        weights_batch: [0; 32],
+        phase: Phase::Collecting,
+    };
+    // Of a job on two samples with two features and two classes, as a provider of it would say.
+    let mut session = provider.session(None);
+    let begun = session.answer(&begin([2, 2, 2, 2, 2])).unwrap();
+    let Answer::Status(begun_status) = Answer::from_bytes(&begun).unwrap() else { panic!("{begun:?}") };
+    let all = begun_status.keys.1;
+    let status = |status: Status| Answer::Status(status).to_bytes().unwrap();
+    let keyed = Status { keys: (all, all), ..empty };
+    let full = Status { data: (3, 3), weights: (2, 2), data_batch: [1; 32], weights_batch: [2; 32], ..keyed };
+    let mut phase = status(full);
+    phase[93] = 9;
+    vec![
+        ("terms", session.answer(&[1]).unwrap()),
+        ("begun", begun),
+        ("nothing", status(empty)),
+        ("keyed", status(keyed)),
+        ("more-than-all", status(Status { keys: (all, all), data: (3, 3), ..begun_status })),
+        ("waiting", status(Status { phase: Phase::Waiting { ahead: 3 }, ..full })),
+        ("training", status(Status { phase: Phase::Training { share: 1 << 15, elapsed: 900 }, ..full })),
+        ("trained", status(Status { phase: Phase::Trained { pieces: 2 }, ..full })),
+        ("another-phase", phase),
+        ("piece", vec![3, 0, 0, 0, 0, 1, 2, 3]),
+        ("forgotten", vec![4]),
+        ("forgotten-and-more", vec![4, 0]),
+        ("unknown", vec![0]),
+    ]
+}
+
+fn requests() -> Files {
     let begin = [&[3], &[9; 32][..], &[1, 0, 0, 0]].concat();
     let many = [&[3], &[9; 32][..], &[255; 4]].concat();
     vec![

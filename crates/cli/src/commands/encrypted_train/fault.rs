@@ -77,7 +77,7 @@ pub enum JobFault {
         allowed: u64,
     },
     /// Ctrl-C.
-    #[error("interrupted{}", if kept.is_some() { "; the provider goes on with the round that it has" } else { "; the job was given up" })]
+    #[error("interrupted{}", if kept.is_some() { "; the provider keeps what it has of the job" } else { "; the provider was told to forget the job" })]
     Left {
         /// Seconds that the provider keeps the job; `None` where it was given up.
         kept: Option<u64>,

@@ -44,16 +44,21 @@ encrypted paper "$regnet" $paper
 encrypted paper-four "$regnet" $paper --set ckks-32768-16 --iterations 4
 encrypted paper-rounds "$regnet" $paper --iterations 24
 
-# Beyond it: features of our own network, LAMBDA and place as run.sh chose them on training images.
-lambda=${LAMBDA:-10}
-for count in 128 256 512; do
-    file=$out/mnist-first-$count.safetensors
-    [ -f "$file" ] || $cleave features "$out/cifar-grey.safetensors" --layer 6 --data "$digits" --split train --first $count \
-        --device "$device" --out "$file" > /dev/null
-    encrypted mnist-$count "$file" --test "$out/mnist-test.csv" --preconditioner ridge:$lambda
-done
-encrypted mnist-512-curve "$out/mnist-first-512.safetensors" --test "$out/mnist-test.csv" --preconditioner ridge:$lambda \
-    --iterations 6 --each 1
+# Beyond it: features of our own network. run.sh chose place, lambda and range, on training images alone.
+# mnist NAME COUNT LAMBDA RANGE ARGUMENTS
+mnist() {
+    name=$1
+    features=$out/mnist-first-$2.safetensors
+    [ -f "$features" ] || $cleave features "$out/cifar-grey.safetensors" --layer 6 --data "$digits" --split train --first "$2" \
+        --device "$device" --out "$features" > /dev/null
+    method="--preconditioner ridge:$3 --cubic fit:$4"
+    shift 4
+    encrypted "$name" "$features" --test "$out/mnist-test.csv" $method "$@"
+}
+mnist mnist-128 128 100 6
+mnist mnist-256 256 30 6
+mnist mnist-512 512 10 12
+mnist mnist-512-curve 512 10 12 --iterations 6 --each 1
 
 # The head behind its network, on the images themselves.
 [ -f "$out/mnist-512.eval.json" ] || $cleave eval "$out/cifar-grey.safetensors" --head "$out/mnist-512.head.safetensors" \

@@ -107,6 +107,16 @@ struct Round {
     sigmoid: Option<Score>,
 }
 
+impl Round {
+    /// Whether the weights are those of the clear, but for errors of ciphertexts.
+    fn agrees(&self) -> bool {
+        self.largest_error <= AGREES * self.largest_weight.max(1.0)
+    }
+}
+
+/// Errors up to this share of the largest weight are those of ciphertexts; 1e-5 was the largest seen.
+const AGREES: f64 = 1e-3;
+
 /// A training that is over.
 #[derive(Debug, Serialize)]
 struct Trained {
@@ -194,6 +204,12 @@ impl EncryptedTrain {
         };
         self.write(&trained, &job.state().model(), &read)?;
         file.map_or(Ok(()), JobFile::remove)?;
+        if !trained.rounds.iter().all(Round::agrees) {
+            eprintln!(
+                "warning: the weights are not those of the same training in the clear. The provider computed something else, or \
+                 scores ran away and wrapped around: see largest_score, and do not use this head"
+            );
+        }
         output.result(&trained)
     }
 

@@ -69,6 +69,7 @@ fn a_client_that_was_killed_comes_back_to_its_job() {
     table(&folder.join("features.csv"));
     good(folder, &["keys", "--out", "keys", "--client", "alice", "--client", "bob"]);
     good(folder, &["key", "new", "--for", "training", "--clear", "--out", "my.key"]);
+    good(folder, &["key", "new", "--for", "training", "--clear", "--out", "other.key"]);
     let server = serve_with(folder, &["--training"]);
     let more = ["--connect", &server.address, "--iterations", "4", "--key", "my.key", "--job", "my.job", "--out"];
     let train = [&TRAIN[..], &more, &["head.safetensors"]].concat();
@@ -96,6 +97,10 @@ fn a_client_that_was_killed_comes_back_to_its_job() {
     assert!(error.contains("another client"), "{error}");
     let error = bad(folder, 2, &[&train[..], &["--cubic", "paper"]].concat());
     assert!(error.contains("another training"), "{error}");
+
+    let other: Vec<_> =
+        train.iter().map(|&argument| if argument == "my.key" { "other.key" } else { argument }).collect();
+    assert!(bad(folder, 2, &other).contains("another training"));
 
     let second = json(&good(folder, &train));
     let rounds = second["rounds"].as_array().unwrap();

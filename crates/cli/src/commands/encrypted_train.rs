@@ -175,7 +175,8 @@ impl EncryptedTrain {
         };
         let fit = self.method.fit(&data)?;
         let state = self.state(&data, &fit)?;
-        let mut file = self.job.as_deref().map(|path| JobFile::open(path, &state, &data, &fit)).transpose()?;
+        let mut file =
+            self.job.as_deref().map(|path| JobFile::open(path, &state, &data, &fit, secret.id())).transpose()?;
         let state = file.as_ref().and_then(JobFile::kept).unwrap_or(state);
         let mut twins = Twins::new(&data, rest.as_ref(), &fit);
         if state.progress().0 > 0 {

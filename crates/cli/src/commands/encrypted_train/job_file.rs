@@ -5,6 +5,7 @@ use super::method::Fit;
 use crate::Failure;
 use cleave_encrypted::service::jobs::JobState;
 use cleave_encrypted::training::TrainingData;
+use cleave_secrets::KeyId;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -31,8 +32,8 @@ struct Contents {
 
 impl JobFile {
     /// The file at `path`, if there is one, of the job that would begin with `state`.
-    pub fn open(path: &Path, state: &JobState, data: &TrainingData, fit: &Fit) -> Result<Self, Failure> {
-        let settings = settings(state, data, fit);
+    pub fn open(path: &Path, state: &JobState, data: &TrainingData, fit: &Fit, key: KeyId) -> Result<Self, Failure> {
+        let settings = settings(state, data, fit, key);
         let kept = match std::fs::read(path) {
             Ok(bytes) => Some(read(path, &Zeroizing::new(bytes), &settings)?),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
@@ -76,12 +77,12 @@ fn read(path: &Path, bytes: &[u8], expected: &str) -> Result<JobState, Failure> 
     }
 }
 
-fn settings(state: &JobState, data: &TrainingData, fit: &Fit) -> String {
+fn settings(state: &JobState, data: &TrainingData, fit: &Fit, key: KeyId) -> String {
     let mut hash = Sha256::new();
     for sample in 0..data.samples() {
         hash.update((data.label(sample) as u64).to_le_bytes());
         data.sample(sample).iter().for_each(|value| hash.update(value.to_le_bytes()));
     }
     let hash: String = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    format!("{}, {fit}, data {hash}", state.settings())
+    format!("{}, {fit}, data {hash}, key {key}", state.settings())
 }

@@ -1,8 +1,8 @@
 //! Clients that tell the provider what they decrypted, and what it gets from that.
 
 use super::field::{Field, Party};
-use super::key::{Inverse, Solver, is_key};
-use super::lattice::whole;
+use super::key::{Solver, is_key};
+use super::lattice::Completion;
 use super::record::{Opening, Told};
 use crate::Error;
 use crate::observer::{Observer, step};
@@ -27,7 +27,7 @@ pub(super) fn all(field: &Field, observer: &mut dyn Observer) -> Result<Vec<Open
         key: party.key(),
         truth: coefficients(&party.secret, field.params.degree())?,
         solver: Solver::new(prime, field.params.degree(), field.places)?,
-        inverse: Inverse::new(field.places.inner),
+        completion: Completion::new(field.places.inner, field.places.untold(field.shape().classes)),
     };
     let data = party.encrypt(&field.target.data)?;
     let mut found = attack.of_one(observer)?;
@@ -60,7 +60,7 @@ struct Attack<'a> {
     key: SecretKey,
     truth: Vec<i64>,
     solver: Solver,
-    inverse: Inverse,
+    completion: Completion,
 }
 
 /// The ciphertexts of V that a round answered, and what the client decrypted.
@@ -182,8 +182,8 @@ impl Attack<'_> {
             let slots: Vec<Complex> = exact.iter().map(|slot| change(*slot)).collect();
             let wrong: Vec<Complex> = slots.iter().zip(&exact).map(|(a, b)| *a - *b).collect();
             let scale = ciphertext.scale();
-            let left = deviation(self.inverse.coefficients(&wrong).into_iter().map(|c| c * scale));
-            (left, whole(&self.inverse, &slots, untold, scale))
+            let left = deviation(self.completion.inverse.coefficients(&wrong).into_iter().map(|c| c * scale));
+            (left, self.completion.whole(&slots, scale))
         };
         let found: Vec<_> = groups.par_iter().map(each).collect();
         let left = deviation(found.iter().map(|(left, _)| *left));

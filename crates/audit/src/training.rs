@@ -84,15 +84,7 @@ impl Default for TrainingSettings {
 impl TrainingSettings {
     /// As little as shows each attack once.
     pub fn quick() -> Self {
-        Self {
-            ciphertexts: 70,
-            controls: 35,
-            repeats: 2,
-            bits: vec![40, 36, 34, 33, 32, 30, 24],
-            offsets: 16,
-            hostile: 2,
-            ..Self::default()
-        }
+        Self { ciphertexts: 70, controls: 35, repeats: 2, offsets: 16, hostile: 2, ..Self::default() }
     }
 
     /// More of everything that draws.

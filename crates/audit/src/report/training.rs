@@ -6,18 +6,12 @@ use super::document;
 use super::figures::{NONE, count, counted, fixed, percent, seconds, significant};
 use super::html::{Column, escape, head, nothing, number, row, section as part, table, words};
 use super::sights;
-use crate::{
-    Encryption, Error, HostileKind, MessageKind, Opening, RoundTiming, Sample, Told, TrainingAudit, WrongKind,
-};
+use crate::{Encryption, HostileKind, MessageKind, Opening, RoundTiming, Sample, Told, TrainingAudit, WrongKind};
 
 /// Draws what was found of training on ciphertexts as one HTML page, UTF-8, that answers "what does the provider learn?".
 ///
 /// As [`page`](crate::page): nothing is fetched or run, and foreign names are escaped.
-///
-/// # Errors
-///
-/// [`Error::Drawing`] where a chart cannot be drawn.
-pub fn training_page(audit: &TrainingAudit) -> Result<String, Error> {
+pub fn training_page(audit: &TrainingAudit) -> String {
     let body = [
         first(audit),
         messages(audit),
@@ -28,7 +22,7 @@ pub fn training_page(audit: &TrainingAudit) -> Result<String, Error> {
         limits(audit),
         closing(audit),
     ];
-    Ok(document(&format!("What does the provider learn? {}", audit.data), &body.concat()))
+    document(&format!("What does the provider learn? {}", audit.data), &body.concat())
 }
 
 fn first(audit: &TrainingAudit) -> String {

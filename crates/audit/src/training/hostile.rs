@@ -95,7 +95,7 @@ fn forged(
     kind: HostileKind,
     rng: &mut ChaCha8Rng,
 ) -> Result<Vec<Vec<u8>>, Error> {
-    let (q, _) = modulus(field)?;
+    let q = modulus(field)?;
     let n = field.params.degree();
     let mut row = || match kind {
         HostileKind::Largest => vec![(*q).saturating_sub(1); n],
@@ -112,9 +112,8 @@ fn forged(
 }
 
 /// q_0.
-fn modulus(field: &Field) -> Result<(Modulus, u64), Error> {
-    let prime = field.params.primes().next().unwrap_or_default();
-    Ok((operator(prime, field.params.degree())?.0, prime))
+fn modulus(field: &Field) -> Result<Modulus, Error> {
+    Ok(operator(field.params.primes().next().unwrap_or_default(), field.params.degree())?.0)
 }
 
 /// A piece at the last level with other residues, and perhaps another scale, under a tag of the provider's.
@@ -142,7 +141,7 @@ fn train_wrongly(field: &Field, kind: WrongKind) -> Result<WrongTraining, Error>
     let round = party.round(&party.encrypt(data)?, &party.start(data), cubic)?;
     let received: Result<EncryptedModel, Error> = match kind {
         WrongKind::Idle => {
-            let (q, _) = modulus(field)?;
+            let q = modulus(field)?;
             let n = field.params.degree();
             let scale = field.params.scale();
             let own = round.asked.ahead().iter().chain(round.asked.other());

@@ -61,7 +61,7 @@ impl Solver {
     }
 
     /// s = (m − b)/a, from all coefficients of m.
-    pub(super) fn from_one(&self, ciphertext: &Ciphertext, told: &[i64]) -> Vec<i64> {
+    pub(super) fn by_one(&self, ciphertext: &Ciphertext, told: &[i64]) -> Vec<i64> {
         let [b, a] = ciphertext.halves().map(|half| &half[..self.degree]);
         let mut m = self.q.reduce_vec_i64(told);
         self.ntt.forward(&mut m);
@@ -73,7 +73,7 @@ impl Solver {
     }
 
     /// s from the polynomials m' of several ciphertexts; none where they are too few.
-    pub(super) fn from_many(&self, told: &[(&Ciphertext, Vec<i64>)]) -> Option<Vec<i64>> {
+    pub(super) fn by_many(&self, told: &[(&Ciphertext, Vec<i64>)]) -> Option<Vec<i64>> {
         let (block, width) = (self.places.block, self.width());
         let told = told.get(..block)?;
         let rows: Vec<Vec<Vec<u64>>> = told.par_iter().map(|(x, told)| self.equation(x, told)).collect();

@@ -1,8 +1,8 @@
 //! Clients that tell the provider what they decrypted, and what it gets from that.
 
 use super::field::{Field, Party};
-use super::key::{Inverse, Solver, is_key};
-use super::lattice::whole;
+use super::key::{Solver, is_key};
+use super::lattice::Completion;
 use super::record::{Opening, Told};
 use crate::Error;
 use crate::observer::{Observer, step};
@@ -27,12 +27,12 @@ pub(super) fn all(field: &Field, observer: &mut dyn Observer) -> Result<Vec<Open
         key: party.key(),
         truth: coefficients(&party.secret, field.params.degree())?,
         solver: Solver::new(prime, field.params.degree(), field.places)?,
-        inverse: Inverse::new(field.places.inner),
+        completion: Completion::new(field.places.inner, field.places.untold(field.shape().classes)),
     };
     let data = party.encrypt(&field.target.data)?;
     let mut found = attack.of_one(observer)?;
     let rounds = attack.rounds(&party, &data, observer)?;
-    if let Some((answer, _)) = rounds.first().and_then(|(answer, model)| Some((answer.first()?, model))) {
+    if let Some(answer) = rounds.first().and_then(|(answer, _)| answer.first()) {
         found.push(attack.slots(Told::AnswerSlots, None, answer)?);
         let failed: Vec<u32> = found.iter().filter(|one| !one.recovered).filter_map(|one| one.bits).collect();
         for bits in failed.into_iter().take(COARSER) {
@@ -60,7 +60,7 @@ struct Attack<'a> {
     key: SecretKey,
     truth: Vec<i64>,
     solver: Solver,
-    inverse: Inverse,
+    completion: Completion,
 }
 
 /// The ciphertexts of V that a round answered, and what the client decrypted.
@@ -100,7 +100,7 @@ impl Attack<'_> {
         let values = self.field.params.coefficients(slots)?;
         let values: Vec<f64> = values.iter().map(|c| c * ciphertext.scale()).collect();
         let whole: Vec<i64> = values.iter().map(|c| c.round() as i64).collect();
-        let key = self.solver.from_one(ciphertext, &whole);
+        let key = self.solver.by_one(ciphertext, &whole);
         let seconds = began.elapsed().as_secs_f64();
         let true_values = self.solver.phase(ciphertext, &self.truth);
         let n = self.truth.len();
@@ -134,14 +134,14 @@ impl Attack<'_> {
         let places = &self.field.places;
         let needed = places.block.div_ceil(places.full.max(1));
         let most = self.field.settings.rounds;
-        let mut model = party.start(&self.field.target.data);
-        let mut rounds = Vec::new();
+        let start = party.start(&self.field.target.data);
+        let mut rounds: Vec<Answered> = Vec::new();
         // Too few anyway: one is enough to say so.
         for _ in 0..if needed > most { 1 } else { needed } {
             step(observer)?;
-            let round = party.round(data, &model, self.field.cubic)?;
-            model = party.client.decrypt_model(&round.answer)?;
-            rounds.push((round.answer.ahead().to_vec(), party.client.decrypt_model(&round.answer)?));
+            let model = rounds.last().map_or(&start, |(_, model)| model);
+            let answer = party.round(data, model, self.field.cubic)?.answer;
+            rounds.push((answer.ahead().to_vec(), party.client.decrypt_model(&answer)?));
         }
         Ok(rounds)
     }
@@ -182,14 +182,14 @@ impl Attack<'_> {
             let slots: Vec<Complex> = exact.iter().map(|slot| change(*slot)).collect();
             let wrong: Vec<Complex> = slots.iter().zip(&exact).map(|(a, b)| *a - *b).collect();
             let scale = ciphertext.scale();
-            let left = deviation(self.inverse.coefficients(&wrong).into_iter().map(|c| c * scale));
-            (left, whole(&self.inverse, &slots, untold, scale))
+            let left = deviation(self.completion.inverse.coefficients(&wrong).into_iter().map(|c| c * scale));
+            (left, self.completion.whole(&slots, scale))
         };
         let found: Vec<_> = groups.par_iter().map(each).collect();
         let left = deviation(found.iter().map(|(left, _)| *left));
         let pairs = groups.iter().zip(found);
         let polynomials: Vec<_> = pairs.filter_map(|((_, x, _), (_, told))| Some((*x, told?))).collect();
-        let key = self.solver.from_many(&polynomials);
+        let key = self.solver.by_many(&polynomials);
         let opening = Opening {
             known: 2 * (places.inner - untold),
             of: self.solver.width(),

@@ -146,7 +146,7 @@ fn cases() -> [(&'static str, TrainingAudit); 3] {
 }
 
 fn words(audit: &TrainingAudit) -> String {
-    training_page(audit).unwrap().replace('\n', " ")
+    training_page(audit).replace('\n', " ")
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn the_answer_about_training_follows_from_the_figures() {
 #[test]
 fn pages_about_training_fetch_nothing_and_claim_nothing() {
     for (name, audit) in cases() {
-        let page = training_page(&audit).unwrap();
+        let page = training_page(&audit);
         for tag in tags(&page) {
             let target = attribute(tag, "src").or(attribute(tag, "href"));
             assert!(target.is_none_or(|to| to.starts_with('#')), "{name}: {tag}");
@@ -210,7 +210,7 @@ fn pages_about_training_fetch_nothing_and_claim_nothing() {
 #[cfg_attr(not(chromium), ignore = "put chromium on the path, or name it in CLEAVE_CHROMIUM, and build again")]
 fn pages_about_training_fit_at_all_widths() {
     for (name, audit) in cases() {
-        let page = training_page(&audit).unwrap();
+        let page = training_page(&audit);
         keep(name, &page);
         for dark in [false, true] {
             assert_eq!(faults(&measured(&page, dark)), [""; 0], "{name}, dark: {dark}");

@@ -137,7 +137,7 @@ impl AuditTraining {
         if let Some(record) = &self.record {
             cleave_nets::write_atomically(record, &serde_json::to_vec_pretty(&audit)?)?;
         }
-        cleave_nets::write_atomically(&self.out, training_page(&audit)?.as_bytes())?;
+        cleave_nets::write_atomically(&self.out, training_page(&audit).as_bytes())?;
         if let Some(folder) = &folder {
             std::fs::remove_dir_all(folder).map_err(|source| Failure::file(folder, source))?;
         }

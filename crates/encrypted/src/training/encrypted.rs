@@ -213,7 +213,8 @@ impl TrainingClient {
 
     /// Decrypts weights. Those beyond ±2¹⁶ are cut off, so that encrypting them anew never fails: a provider that
     /// sent a ciphertext of its own making would learn something of the key from a failure. **Keep them from the
-    /// provider**, and from everybody who has the ciphertexts: see the notes on [`ckks`](crate::ckks).
+    /// provider**, and from everybody who has the ciphertexts: see the notes on [`ckks`](crate::ckks). They are means over
+    /// the copies at all samples, which is no protection: to the last bit, those of a few rounds give the whole key.
     ///
     /// # Errors
     ///

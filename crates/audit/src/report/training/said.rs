@@ -176,7 +176,7 @@ pub(super) fn cubic(audit: &TrainingAudit) -> String {
             .to_owned(),
     };
     format!(
-        "<h3>The cubic</h3>\n<p>½ + {}·z + {}·z³ stands in for the sigmoid. {tells}</p>\n",
+        "<h3>The cubic</h3>\n<p>½ + ({})·z + ({})·z³ stands in for the sigmoid. {tells}</p>\n",
         significant(found.linear, 6),
         significant(found.cubic, 6)
     )
@@ -244,7 +244,11 @@ pub(super) fn openings(audit: &TrainingAudit) -> String {
             count(times)
         ));
     }
-    if let Some(opening) = exact(audit, Told::Means) {
+    if places.full == 0 {
+        say("No ciphertext of the weights was full, so that most of its slots are told by nobody: what their means give away was not \
+             tried."
+            .to_owned());
+    } else if let Some(opening) = exact(audit, Told::Means) {
         let needed = places.block.div_ceil(places.full.max(1));
         let came = match opening.recovered {
             true => "<b class=\"no\">the whole key came out</b>",
@@ -255,7 +259,7 @@ pub(super) fn openings(audit: &TrainingAudit) -> String {
              coefficients of the polynomial: those at multiples of {}. {} of the {} slots that these have are weights; the others \
              hold noise alone, and were found by lattice reduction in a few dimensions where there were at most 8. Each full ciphertext so gives {} \
              exact equations for the {} coefficients of the key, and {} of them are enough, that is {} of training. With {} from {} \
-             {came}.",
+             {came}{}.",
             count(places.block),
             count(opening.of),
             count(opening.unknowns),
@@ -267,15 +271,18 @@ pub(super) fn openings(audit: &TrainingAudit) -> String {
             count(places.block),
             counted(needed, "round", "rounds"),
             counted(opening.ciphertexts, "ciphertext", "ciphertexts"),
-            counted(opening.rounds, "round", "rounds")
+            counted(opening.rounds, "round", "rounds"),
+            fewest(audit, Told::Means).map_or_else(String::new, |bits| format!(
+                ", also where they were rounded to {bits} bits behind the point"
+            ))
         ));
     }
-    if let Some(opening) = audit.told(Told::SingleMeans).next() {
+    if let Some(opening) = audit.told(Told::SingleMeans).next().filter(|opening| opening.ciphertexts > 0) {
         let found =
             if opening.recovered { "<b class=\"no\">the key came out</b>" } else { "the same code got nothing" };
         say(format!(
-            "<b>A published head</b> has weights of 32 bits. With both the weights of every round and V told that way, {} known linear functions of \
-             the noise for {} coefficients of the key, each wrong by about {} where 0.1 can be rounded away, {found}. A head shows W \
+            "<b>A published head</b> has weights of 32 bits. With V of every round told that way, {} known linear functions of \
+             the noise for {} coefficients of the key, each wrong by about {} where 0.1 or so can be rounded away, {found}. A head shows W \
              of the last round alone, which is less. Nothing floods that noise, so this says only that plain linear algebra \
              stops there.",
             count(opening.ciphertexts * opening.known),

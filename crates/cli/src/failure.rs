@@ -158,16 +158,6 @@ pub enum Failure {
     /// From networks in integers, ciphertexts and their files.
     #[error(transparent)]
     Encrypted(#[from] cleave_encrypted::Error),
-    /// A line of features that cannot be read.
-    #[error("{}, line {line}: {reason}", .path.display())]
-    Features {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong with it.
-        reason: String,
-    },
     /// A network that does not run on ciphertexts.
     #[error("layer {layer} of {} is {got}, expected {expected}", .path.display())]
     NotQuantisable {
@@ -463,7 +453,6 @@ impl Failure {
             Self::EncryptedService(error) => service_code(error),
             Self::ScoreDiffers { .. } => 1,
             Self::Job(fault) => fault.code(),
-            Self::Features { .. } => 3,
             Self::OtherRelease { .. } => 2,
             Self::Encrypted(error) => encrypted_code(error),
             Self::NotQuantisable { .. }
@@ -588,9 +577,6 @@ impl Failure {
             }
             Self::Transport(_) | Self::Address { .. } => {
                 "check that `cleave serve` runs there, and that both sides use certificates from the same `cleave keys`"
-            }
-            Self::Features { .. } => {
-                "each line is a label and as many features as the others, with commas between them"
             }
             Self::File { .. } => PATH,
             _ => OPTIONS,

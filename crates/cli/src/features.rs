@@ -5,12 +5,14 @@ use crate::model::KeyedModel;
 use crate::options::report_faults;
 use crate::training::EVALUATION_BATCH;
 use cleave_data::{Batch, Dataset, LoadOptions, Loader, Preparation};
-use cleave_nets::{Checkpoint, Device, FeatureSource, Head, HeadCard, Network, Role, argmax, read_manifest};
+use cleave_encrypted::training::TrainingData;
+use cleave_nets::{Checkpoint, Device, FeatureSource, Features, Head, HeadCard, Network, Role, argmax, read_manifest};
 use cleave_partition::FrontHalf;
 use cleave_retrain::SignalSource;
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Where in a network features are taken.
@@ -245,17 +247,28 @@ pub fn are_numbered(classes: &[String]) -> bool {
     classes.iter().enumerate().all(|(number, name)| *name == number.to_string())
 }
 
-/// Whether labels of `given` classes are those of a head. Where one of the two has numbers for names, the order decides.
+/// Whether labels of `given` classes are those of `own`. Where one of the two has numbers for names, the order decides.
+pub fn same_classes(own: &[String], given: &[String]) -> bool {
+    own == given || (are_numbered(own) || are_numbered(given)) && given.len() <= own.len()
+}
+
+/// Whether labels of `given` classes are those of a head.
 pub fn check_classes(head: &Head, given: &[String]) -> Result<(), Failure> {
     let own = &head.card.classes;
-    let by_number = (are_numbered(own) || are_numbered(given)) && given.len() <= own.len();
-    if own == given || by_number {
-        return Ok(());
+    match same_classes(own, given) {
+        true => Ok(()),
+        false => Err(Failure::HeadClasses { head: own.clone(), given: given.to_vec() }),
     }
-    Err(Failure::HeadClasses { head: own.clone(), given: given.to_vec() })
 }
 
 fn progress(images: usize) -> ProgressBar {
     let style = ProgressStyle::with_template("features {bar:24} {pos}/{len} images {eta} left");
     ProgressBar::new(images as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// Samples of a file of features, to train a last layer on.
+pub fn training_data(features: &Features, samples: Range<usize>) -> Result<TrainingData, Failure> {
+    let values = &features.values()[samples.start * features.width()..samples.end * features.width()];
+    let values: Vec<f64> = values.iter().map(|&value| value.into()).collect();
+    Ok(TrainingData::new(&values, &features.labels()[samples], features.classes().len())?)
 }

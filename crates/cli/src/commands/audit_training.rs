@@ -1,6 +1,7 @@
 //! `cleave audit-training`: what training on ciphertexts gives away.
 
 use crate::auditing::{Watch, parts_folder};
+use crate::features::training_data;
 use crate::output::place_for;
 use crate::training::interrupt_flag;
 use crate::{Failure, Output};
@@ -9,17 +10,16 @@ use cleave_audit::{
     Encryption, Told, TrainingAudit, TrainingSettings, TrainingTarget, WrongKind, audit_training, training_page,
 };
 use cleave_encrypted::{ckks::ParamSet, training::TrainingData};
+use cleave_nets::Features;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Attack a training on ciphertexts: as a provider that looks at them, that is told what it must not be, and that
 /// answers with something else
 #[derive(Args, Clone, Debug)]
 pub struct AuditTraining {
-    /// Label and features of a sample on each line, with commas between them, gzip or not; drawn ones where it is missing
+    /// Features and labels, as `cleave features` writes them: safetensors or CSV; drawn ones where it is missing
     #[arg(long)]
     features: Option<PathBuf>,
     /// Take the first so many samples
@@ -121,7 +121,9 @@ impl AuditTraining {
         let target = match &self.features {
             Some(path) => {
                 let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-                TrainingTarget { name, drawn: false, data: read(path, samples)? }
+                let features = Features::read(path)?;
+                let most = samples.unwrap_or(features.len()).min(features.len());
+                TrainingTarget { name, drawn: false, data: training_data(&features, 0..most)? }
             }
             None => TrainingTarget { name: "drawn features".to_owned(), drawn: true, data: draw(self.seed, samples)? },
         };
@@ -154,38 +156,6 @@ impl AuditTraining {
     }
 }
 
-/// Label and features on each line, gzip or not.
-fn read(path: &Path, most: Option<usize>) -> Result<TrainingData, Failure> {
-    const LARGEST: u64 = 1 << 28;
-    let file = |source| Failure::file(path, source);
-    let mut bytes = Vec::new();
-    File::open(path).map_err(file)?.take(LARGEST).read_to_end(&mut bytes).map_err(file)?;
-    let mut text = String::new();
-    match bytes.starts_with(&[0x1f, 0x8b]) {
-        true => flate2::read::GzDecoder::new(bytes.as_slice()).take(LARGEST).read_to_string(&mut text),
-        false => bytes.as_slice().read_to_string(&mut text),
-    }
-    .map_err(file)?;
-    let (mut features, mut labels, mut width) = (Vec::new(), Vec::new(), None);
-    for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).take(most.unwrap_or(4096)) {
-        let fail = |reason| Failure::Features { path: path.to_owned(), line: at + 1, reason };
-        let numbers: Result<Vec<f64>, _> = line.split(',').map(|number| number.trim().parse()).collect();
-        let numbers = numbers.map_err(|error| fail(format!("{error}; expected numbers with commas between them")))?;
-        let (label, row) = numbers.split_first().ok_or_else(|| fail("no label".to_owned()))?;
-        if label.fract() != 0.0 || !(0.0..65_536.0).contains(label) {
-            return Err(fail(format!("the label is {label}, expected a whole number from 0 to 65,535")));
-        }
-        let expected = *width.get_or_insert(row.len());
-        if row.len() != expected {
-            return Err(fail(format!("{} features, and {expected} on the lines before", row.len())));
-        }
-        labels.push(*label as usize);
-        features.extend(row);
-    }
-    let classes = labels.iter().max().map_or(2, |most| (most + 1).max(2));
-    Ok(TrainingData::new(&features, &labels, classes)?)
-}
-
 /// Features of 10 classes that differ in their means, as many as a network's last layer may have.
 fn draw(seed: u64, samples: Option<usize>) -> Result<TrainingData, Failure> {
     const FEATURES: usize = 400;
@@ -196,29 +166,4 @@ fn draw(seed: u64, samples: Option<usize>) -> Result<TrainingData, Failure> {
     let rows = labels.iter().flat_map(|label| &means[label * FEATURES..(label + 1) * FEATURES]);
     let features: Vec<f64> = rows.map(|mean| mean + 0.5 * rng.random::<f64>()).collect();
     Ok(TrainingData::new(&features, &labels, CLASSES)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn features_are_read_and_wrong_lines_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("features.csv");
-        let read_text = |text: &str, most| {
-            std::fs::write(&path, text).unwrap();
-            read(&path, most)
-        };
-        let data = read_text("1,0.5,2\n\n0.0,-1e3,4\n", None).unwrap();
-        assert_eq!((data.samples(), data.features(), data.classes()), (2, 3, 2));
-        assert_eq!((data.label(0), data.sample(1)), (1, [1.0, -1000.0, 4.0].as_slice()));
-        assert_eq!(read_text("1,2\n4,2\n", Some(1)).unwrap().samples(), 1);
-        for (text, line) in [("1,2\nx,2\n", 2), ("1,2\n1,2,3\n", 2), ("0.5,1\n", 1), ("-1,1\n", 1), ("1,\n", 1)] {
-            let error = read_text(text, None).unwrap_err();
-            assert!(matches!(&error, Failure::Features { line: at, .. } if *at == line), "{text}: {error}");
-        }
-        assert!(matches!(read_text("1,nan\n", None), Err(Failure::Encrypted(_))));
-        assert!(matches!(read(&folder.path().join("none"), None), Err(Failure::File { .. })));
-    }
 }

@@ -5,6 +5,7 @@ mod job_file;
 mod method;
 mod wire;
 
+use crate::features::{same_classes, training_data};
 use crate::line::LineOptions;
 use crate::options::DeviceOption;
 use crate::output::new_place;
@@ -216,26 +217,23 @@ impl EncryptedTrain {
 
     /// What is trained on, and what is measured on.
     fn samples(&self, read: &Features) -> Result<(TrainingData, Option<TrainingData>), Failure> {
-        let (all, width, classes) = (read.len(), read.width(), read.classes().len());
+        let all = read.len();
         let count = self.first.map_or(all, usize::from);
         if count > all {
             return Err(JobFault::TooFewSamples { path: self.features.clone(), asked: count, got: all }.into());
         }
-        let part = |features: &Features, from: usize, to: usize| {
-            let values: Vec<f64> = features.values()[from * width..to * width].iter().map(|&x| x.into()).collect();
-            TrainingData::new(&values, &features.labels()[from..to], classes)
-        };
-        let data = part(read, 0, count)?;
+        let data = training_data(read, 0..count)?;
         let rest = match &self.test {
             Some(path) => {
                 let test = Features::read(path)?;
                 let (got, expected) = (shape_text(&test), shape_text(read));
-                if test.width() != width || test.classes().len() > classes {
+                if test.width() != read.width() || !same_classes(read.classes(), test.classes()) {
                     return Err(JobFault::OtherSamples { path: path.clone(), got, expected }.into());
                 }
-                Some(part(&test, 0, test.len())?)
+                let test = test.with_classes(read.classes().to_vec())?;
+                Some(training_data(&test, 0..test.len())?)
             }
-            None if count < all => Some(part(read, count, all)?),
+            None if count < all => Some(training_data(read, count..all)?),
             None => None,
         };
         Ok((data, rest))
@@ -325,7 +323,7 @@ impl EncryptedTrain {
 }
 
 fn shape_text(features: &Features) -> String {
-    format!("{} values of a sample, {} classes", features.width(), features.classes().len())
+    format!("{} values of a sample, classes {}", features.width(), features.classes().join(", "))
 }
 
 /// The same training in the clear, once with the cubic and once with the sigmoid itself.

@@ -33,6 +33,7 @@ mod clear;
 mod encrypted;
 mod layout;
 mod pieces;
+mod plain;
 #[cfg(test)]
 mod tests;
 
@@ -40,3 +41,4 @@ pub use clear::{Activation, Cubic, Method, Model, Preconditioner, Step, Training
 pub use encrypted::{EncryptedData, EncryptedModel, Trainer, TrainingClient, iterations, key_plan};
 pub use layout::Shape;
 pub use pieces::Collector;
+pub use plain::{Likelihood, Plain, Rate};

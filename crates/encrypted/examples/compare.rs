@@ -24,6 +24,8 @@ use cleave_encrypted::training::{
     Activation, Cubic, Likelihood, Method, Model, Plain, Preconditioner, Rate, TrainingData,
 };
 use flate2::read::GzDecoder;
+use rand::{SeedableRng, seq::SliceRandom};
+use rand_chacha::ChaCha8Rng;
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
@@ -46,6 +48,9 @@ struct Tables {
     train: PathBuf,
     /// Features to test on; without it the last sixth of TRAIN, which then is not trained on
     test: Option<PathBuf>,
+    /// Take the images of TRAIN in an order drawn from this seed, as a table that is sorted by class needs it
+    #[arg(long, value_name = "SEED")]
+    shuffle: Option<u64>,
 }
 
 #[derive(clap::Args)]
@@ -127,6 +132,17 @@ impl Table {
         Ok(table)
     }
 
+    fn shuffle(&mut self, seed: u64) {
+        let mut order: Vec<_> = (0..self.rows()).collect();
+        order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+        self.features = order.iter().flat_map(|&i| self.row(i)).copied().collect();
+        self.labels = order.iter().map(|&i| self.labels[i]).collect();
+    }
+
+    fn row(&self, i: usize) -> &[f64] {
+        &self.features[i * self.width..(i + 1) * self.width]
+    }
+
     fn rows(&self) -> usize {
         self.labels.len()
     }
@@ -136,8 +152,7 @@ impl Table {
     }
 
     fn pick(&self, rows: impl Iterator<Item = usize> + Clone, classes: usize) -> Result<TrainingData> {
-        let row = |i: usize| self.features[i * self.width..(i + 1) * self.width].iter().copied();
-        let features: Vec<_> = rows.clone().flat_map(row).collect();
+        let features: Vec<_> = rows.clone().flat_map(|i| self.row(i)).copied().collect();
         let labels: Vec<_> = rows.map(|i| self.labels[i]).collect();
         Ok(TrainingData::new(&features, &labels, classes)?)
     }
@@ -153,7 +168,10 @@ struct Split {
 
 impl Tables {
     fn read(&self) -> Result<Split> {
-        let table = Table::read(&self.train)?;
+        let mut table = Table::read(&self.train)?;
+        if let Some(seed) = self.shuffle {
+            table.shuffle(seed);
+        }
         let rows = table.rows();
         let (trained, classes, test) = match &self.test {
             Some(path) => {

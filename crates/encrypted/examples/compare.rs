@@ -63,7 +63,7 @@ struct Curves {
     #[arg(long)]
     first: Option<usize>,
     /// Rates and λ are chosen on so many images, half of them to train and half to test
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, default_value_t = 4000)]
     sweep: usize,
     /// Where the fitted cubic is fitted: −RANGE to RANGE
     #[arg(long, default_value_t = 8.0)]

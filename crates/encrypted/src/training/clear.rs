@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use rayon::prelude::*;
 use zeroize::Zeroizing;
 
 use super::layout::Shape;
@@ -13,6 +14,9 @@ const MAX: usize = 1 << 16;
 const EPSILON: f64 = 1e-10;
 /// α₀ of the first iteration.
 const FIRST_ALPHA: f64 = 0.01;
+/// Samples are summed up in so many blocks, or in blocks of this many, side by side; the count of threads changes nothing.
+const BLOCKS: usize = 16;
+const BLOCK: usize = 512;
 
 /// Features and labels. Wiped when dropped.
 pub struct TrainingData {
@@ -93,6 +97,11 @@ impl TrainingData {
         &self.x[i * self.features..(i + 1) * self.features]
     }
 
+    /// All samples, one after another.
+    pub(super) fn values(&self) -> &[f64] {
+        &self.x
+    }
+
     /// The label of sample `i`.
     pub fn label(&self, i: usize) -> usize {
         self.labels[i]
@@ -130,18 +139,23 @@ impl TrainingData {
         Zeroizing::new(self.x.iter().zip(factors.iter().cycle()).map(|(x, b)| x * b).collect())
     }
 
-    /// (¼XᵀX + λ)⁻¹Xᵀ = Xᵀ(¼XXᵀ + λ)⁻¹, by the Cholesky decomposition L·Lᵀ of the n × n matrix.
+    /// (¼XᵀX + λ)⁻¹Xᵀ = Xᵀ(¼XXᵀ + λ)⁻¹, by the Cholesky decomposition of the smaller of the two matrices.
     fn ridge(&self, lambda: f64) -> Zeroizing<Vec<f64>> {
+        match self.samples <= self.features {
+            true => self.ridge_by_samples(lambda),
+            false => self.ridge_by_features(lambda),
+        }
+    }
+
+    fn ridge_by_samples(&self, lambda: f64) -> Zeroizing<Vec<f64>> {
         let (n, d) = (self.samples, self.features);
-        let mut lower = Zeroizing::new(vec![0.0; n * n]);
+        let mut gram = Zeroizing::new(vec![0.0; n * n]);
         for i in 0..n {
             for j in 0..=i {
-                let (head, row) = lower.split_at(i * n);
-                let other = if j < i { &head[j * n..j * n + j] } else { &row[..j] };
-                let rest = dot(self.sample(i), self.sample(j)) / 4.0 - dot(&row[..j], other);
-                lower[i * n + j] = if i == j { (rest + lambda).sqrt() } else { rest / lower[j * n + j] };
+                gram[i * n + j] = dot(self.sample(i), self.sample(j));
             }
         }
+        let lower = decompose(&gram, n, lambda);
         let mut out = self.x.clone();
         for i in 0..n {
             let (done, row) = out.split_at_mut(i * d);
@@ -160,6 +174,58 @@ impl TrainingData {
         }
         out
     }
+
+    fn ridge_by_features(&self, lambda: f64) -> Zeroizing<Vec<f64>> {
+        let d = self.features;
+        let gram = sum_of_blocks(self.samples, d * d, |sum, i| {
+            let sample = self.sample(i);
+            for (j, &x) in sample.iter().enumerate() {
+                subtract(&mut sum[j * d..=j * d + j], -x, sample);
+            }
+        });
+        let lower = decompose(&gram, d, lambda);
+        let mut out = self.x.clone();
+        out.par_chunks_exact_mut(d).for_each(|sample| {
+            for j in 0..d {
+                let rest = sample[j] - dot(&lower[j * d..j * d + j], &sample[..j]);
+                sample[j] = rest / lower[j * d + j];
+            }
+            for j in (0..d).rev() {
+                sample[j] /= lower[j * d + j];
+                let (before, at) = sample.split_at_mut(j);
+                subtract(before, at[0], &lower[j * d..j * d + j]);
+            }
+        });
+        out
+    }
+}
+
+/// L with L·Lᵀ = ¼·`gram` + λ, of which the lower half is read. All n × n.
+fn decompose(gram: &[f64], n: usize, lambda: f64) -> Zeroizing<Vec<f64>> {
+    let mut lower = Zeroizing::new(vec![0.0; n * n]);
+    for i in 0..n {
+        for j in 0..=i {
+            let (head, row) = lower.split_at(i * n);
+            let other = if j < i { &head[j * n..j * n + j] } else { &row[..j] };
+            let rest = gram[i * n + j] / 4.0 - dot(&row[..j], other);
+            lower[i * n + j] = if i == j { (rest + lambda).sqrt() } else { rest / lower[j * n + j] };
+        }
+    }
+    lower
+}
+
+/// The sum of what `add` adds for each of `samples`, `width` numbers.
+fn sum_of_blocks(samples: usize, width: usize, add: impl Fn(&mut [f64], usize) + Sync) -> Zeroizing<Vec<f64>> {
+    let size = samples.div_ceil(BLOCKS).max(BLOCK);
+    let block = |first: usize| {
+        let mut sum = Zeroizing::new(vec![0.0; width]);
+        (first..samples.min(first + size)).for_each(|i| add(&mut sum, i));
+        sum
+    };
+    let sums: Vec<_> = (0..samples).into_par_iter().step_by(size).map(block).collect();
+    let mut total = Zeroizing::new(vec![0.0; width]);
+    sums.iter().for_each(|sum| subtract(&mut total, -1.0, sum));
+    total
 }
 
 fn subtract(row: &mut [f64], factor: f64, other: &[f64]) {
@@ -234,6 +300,10 @@ impl Activation {
             Self::Sigmoid => sigmoid(x),
             Self::Cubic(cubic) => cubic.at(x),
         }
+    }
+
+    pub(super) fn all(self, scores: &mut [f64]) {
+        scores.iter_mut().for_each(|z| *z = self.at(*z));
     }
 }
 
@@ -349,26 +419,53 @@ impl Model {
     ///
     /// [`Error::Count`] if model and data have other shapes, [`Error::Value`] as [`TrainingData::directions`].
     pub fn advance(&mut self, data: &TrainingData, how: Method) -> Result<()> {
-        self.check(data.classes, data.features)?;
-        let directions = data.directions(how.preconditioner)?;
-        let d = self.features;
+        self.advance_along(data, &data.directions(how.preconditioner)?, how.activation)
+    }
+
+    /// As [`Model::advance`], along directions from [`TrainingData::directions`]. They stay the same for all
+    /// iterations, and take longer than one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Count`] if model, data and directions have other shapes.
+    pub fn advance_along(&mut self, data: &TrainingData, directions: &[f64], activation: Activation) -> Result<()> {
         let Some(step) = steps(data.samples).nth(self.iterations) else { return Ok(()) };
-        let mut gradient = Zeroizing::new(vec![0.0; self.classes * d]);
-        for i in 0..data.samples {
-            let sample = data.sample(i);
-            for (class, (gradient, ahead)) in gradient.chunks_exact_mut(d).zip(self.ahead.chunks_exact(d)).enumerate() {
-                let rest = data.one_hot(i, class) - how.activation.at(dot(sample, ahead));
-                let direction = &directions[i * d..(i + 1) * d];
-                gradient.iter_mut().zip(direction).for_each(|(g, x)| *g += rest * x);
-            }
+        let gradient = self.gradient(data, directions, |scores| activation.all(scores))?;
+        self.go(&gradient, step.gain, step.eta);
+        Ok(())
+    }
+
+    /// Σ_i (y_i − p_i)·d_iᵀ, with p_i as `chances` makes it of the scores X·Vᵀ of a sample.
+    pub(super) fn gradient(
+        &self,
+        data: &TrainingData,
+        directions: &[f64],
+        chances: impl Fn(&mut [f64]) + Sync,
+    ) -> Result<Zeroizing<Vec<f64>>> {
+        self.check(data.classes, data.features)?;
+        if directions.len() != data.x.len() {
+            let expected = format!("{} for each of {} samples", data.features, data.samples);
+            return Err(Error::Count { what: "numbers of directions", got: directions.len(), expected });
         }
-        for ((w, v), g) in self.weights.iter_mut().zip(self.ahead.iter_mut()).zip(gradient.iter()) {
-            let next = *w + step.gain * g;
-            *w = (1.0 - step.eta) * next + step.eta * *v;
+        let d = self.features;
+        Ok(sum_of_blocks(data.samples, self.weights.len(), |sum, i| {
+            let scores = self.ahead.chunks_exact(d).map(|ahead| dot(data.sample(i), ahead));
+            let mut p = Zeroizing::new(scores.collect::<Vec<_>>());
+            chances(&mut p);
+            for (class, (sum, p)) in sum.chunks_exact_mut(d).zip(p.iter()).enumerate() {
+                subtract(sum, p - data.one_hot(i, class), &directions[i * d..(i + 1) * d]);
+            }
+        }))
+    }
+
+    /// T = W + gain·G, W ← (1 − η)T + ηV, V ← T.
+    pub(super) fn go(&mut self, gradient: &[f64], gain: f64, eta: f64) {
+        for ((w, v), g) in self.weights.iter_mut().zip(self.ahead.iter_mut()).zip(gradient) {
+            let next = *w + gain * g;
+            *w = (1.0 - eta) * next + eta * *v;
             *v = next;
         }
         self.iterations += 1;
-        Ok(())
     }
 
     /// SLE: Σ_i Σ_j ln|σ(x_i·w_j) − 1 + y_ij|, at most 0, with the exact σ. Higher is better.
@@ -395,7 +492,7 @@ impl Model {
     pub fn accuracy(&self, data: &TrainingData) -> Result<f64> {
         self.check(data.classes, data.features)?;
         let best = |i: usize| self.scores(data, i).enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).map(|best| best.0);
-        let right = (0..data.samples).filter(|&i| best(i) == Some(data.label(i))).count();
+        let right = (0..data.samples).into_par_iter().filter(|&i| best(i) == Some(data.label(i))).count();
         Ok(right as f64 / data.samples as f64)
     }
 
@@ -411,11 +508,17 @@ impl Model {
         Ok(scores.fold(0.0, f64::max))
     }
 
-    fn scores<'a>(&'a self, data: &'a TrainingData, i: usize) -> impl Iterator<Item = f64> + 'a {
+    pub(super) fn scores<'a>(&'a self, data: &'a TrainingData, i: usize) -> impl Iterator<Item = f64> + 'a {
         self.weights.chunks_exact(self.features).map(move |weights| dot(data.sample(i), weights))
     }
 }
 
+/// Eight sums side by side, which a processor adds at once.
 fn dot(x: &[f64], y: &[f64]) -> f64 {
-    x.iter().zip(y).map(|(x, y)| x * y).sum()
+    let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<8>(), y.as_chunks::<8>());
+    let mut sums = [0.0; 8];
+    for (x, y) in x.iter().zip(y) {
+        sums.iter_mut().zip(x.iter().zip(y)).for_each(|(sum, (x, y))| *sum += x * y);
+    }
+    sums.iter().sum::<f64>() + x_rest.iter().zip(y_rest).map(|(x, y)| x * y).sum::<f64>()
 }

@@ -33,6 +33,7 @@ mod clear;
 mod encrypted;
 mod layout;
 mod pieces;
+mod plain;
 #[cfg(test)]
 mod tests;
 
@@ -42,3 +43,4 @@ pub use encrypted::{
 };
 pub use layout::{Packing, Shape};
 pub use pieces::Collector;
+pub use plain::{Likelihood, Plain, Rate};

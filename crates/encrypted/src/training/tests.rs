@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use cleave_secrets::Secret;
+use zeroize::Zeroizing;
 
 use super::*;
 use crate::{
@@ -118,6 +119,91 @@ fn the_ridge_solves_its_equation() {
     for lambda in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         assert!(matches!(data.directions(Preconditioner::Ridge(lambda)), Err(Error::Value { .. })));
     }
+}
+
+/// The two ways to decompose give the same.
+#[test]
+fn the_ridge_solves_its_equation_for_many_samples_too() {
+    let many = data(Shape { samples: 700, ..SHAPE });
+    let d = SHAPE.features;
+    let directions = many.directions(Preconditioner::Ridge(0.3)).unwrap();
+    let mut gram = vec![0.0; d * d];
+    for (i, (j, k)) in (0..700).flat_map(|i| (0..d * d).map(move |at| (i, (at / d, at % d)))) {
+        gram[j * d + k] += many.sample(i)[j] * many.sample(i)[k] / 4.0;
+    }
+    for (i, direction) in directions.chunks_exact(d).enumerate() {
+        let out: Vec<f64> =
+            (0..d).map(|j| 0.3 * direction[j] + (0..d).map(|k| gram[j * d + k] * direction[k]).sum::<f64>()).collect();
+        assert!(worst(&out, many.sample(i)) < 1e-10);
+    }
+}
+
+/// The gradient of `advance_plain`, from where it goes, against differences of what it makes larger.
+#[test]
+fn plain_gradients_are_those_of_their_likelihoods() {
+    let data = data(SHAPE);
+    let weights = (0..SHAPE.classes * SHAPE.features).map(|k| (k as f64).sin()).collect::<Vec<_>>();
+    let model = |weights: &[f64]| {
+        let copy = || Zeroizing::new(weights.to_vec());
+        Model::from_parts(SHAPE.classes, SHAPE.features, 0, copy(), copy())
+    };
+    for likelihood in [Likelihood::Softmax, Likelihood::Sigmoid] {
+        let value = |weights: &[f64]| match likelihood {
+            Likelihood::Softmax => model(weights).log_likelihood(&data).unwrap(),
+            Likelihood::Sigmoid => model(weights).loss(&data).unwrap(),
+        };
+        for (rate, factors) in [(Rate::Constant(0.5), [0.5, 0.5]), (Rate::Falling(0.5), [0.5, 0.25])] {
+            let mut moved = model(&weights);
+            for factor in factors {
+                let (from, at) = (moved.weights().to_vec(), moved.ahead().to_vec());
+                moved.advance_plain(&data, Plain { likelihood, rate }).unwrap();
+                for k in 0..at.len() {
+                    let ends = [1e-4, -1e-4].map(|step| {
+                        let mut near = at.clone();
+                        near[k] += step;
+                        value(&near)
+                    });
+                    let slope = (ends[0] - ends[1]) / 2e-4;
+                    let gone = (moved.ahead()[k] - from[k]) * data.samples() as f64 / factor;
+                    assert!((gone - slope).abs() < 1e-6, "{likelihood:?} {k}: {gone} {slope}");
+                }
+            }
+        }
+    }
+    let how = Plain { likelihood: Likelihood::Softmax, rate: Rate::Constant(f64::NAN) };
+    assert!(matches!(model(&weights).advance_plain(&data, how), Err(Error::Value { .. })));
+    let other = self::data(Shape { features: 11, ..SHAPE });
+    let how = Plain { rate: Rate::Constant(1.0), ..how };
+    assert!(matches!(model(&weights).advance_plain(&other, how), Err(Error::Count { .. })));
+    assert!(matches!(model(&weights).log_likelihood(&other), Err(Error::Count { .. })));
+}
+
+/// Softmax where `exp` would overflow, and where every class scores alike.
+#[test]
+fn the_log_likelihood_holds_for_large_scores() {
+    let data = TrainingData::new(&[2.0, -2.0], &[0, 1], 2).unwrap();
+    let model = |weights: [f64; 4]| {
+        let weights = Zeroizing::new(weights.to_vec());
+        Model::from_parts(2, 2, 0, weights.clone(), weights)
+    };
+    let even = model([5.0, 0.0, 5.0, 0.0]).log_likelihood(&data).unwrap();
+    assert!((even - 2.0 * 0.5_f64.ln()).abs() < 1e-15);
+    assert_eq!(model([0.0, 1e6, 0.0, 0.0]).log_likelihood(&data).unwrap(), 0.0);
+}
+
+#[test]
+fn directions_computed_before_are_those_of_every_iteration() {
+    let shape = Shape { samples: 1300, ..SHAPE };
+    let data = data(shape);
+    let directions = data.directions(Preconditioner::Diagonal).unwrap();
+    let [mut model, mut other] = [0.0128; 2].map(|value| Model::start(&data, value));
+    for _ in 0..3 {
+        model.advance(&data, Method::PAPER).unwrap();
+        other.advance_along(&data, &directions, Method::PAPER.activation).unwrap();
+    }
+    assert_eq!((model.weights(), model.ahead()), (other.weights(), other.ahead()));
+    let short = &directions[1..];
+    assert!(matches!(other.advance_along(&data, short, Activation::Sigmoid), Err(Error::Count { .. })));
 }
 
 #[test]

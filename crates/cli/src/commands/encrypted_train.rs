@@ -14,7 +14,7 @@ use crate::{Failure, Output};
 use clap::Args;
 use cleave_encrypted::ckks::{ParamSet, Params};
 use cleave_encrypted::service::jobs::{ClientJob, JobState};
-use cleave_encrypted::training::{Model, TrainingData, iterations, memory_bytes};
+use cleave_encrypted::training::{Activation, Model, TrainingData, iterations, memory_bytes};
 use cleave_nets::{Features, head};
 use cleave_secrets::{KeyId, Secret};
 pub use fault::JobFault;
@@ -23,6 +23,7 @@ use method::{Fit, MethodOptions};
 use serde::Serialize;
 use std::path::PathBuf;
 use wire::{Line, Needs, Traffic};
+use zeroize::Zeroizing;
 
 /// Have a provider train a last layer on encrypted features and labels; only this client decrypts the weights
 ///
@@ -179,7 +180,7 @@ impl EncryptedTrain {
         let mut file =
             self.job.as_deref().map(|path| JobFile::open(path, &state, &data, &fit, secret.id())).transpose()?;
         let state = file.as_ref().and_then(JobFile::kept).unwrap_or(state);
-        let mut twins = Twins::new(&data, rest.as_ref(), &fit);
+        let mut twins = Twins::new(&data, rest.as_ref(), &fit)?;
         if state.progress().0 > 0 {
             twins.compare(&state.model())?;
         }
@@ -330,6 +331,8 @@ fn shape_text(features: &Features) -> String {
 struct Twins<'a> {
     data: &'a TrainingData,
     rest: Option<&'a TrainingData>,
+    /// As they are encrypted: the same for all iterations.
+    directions: Zeroizing<Vec<f64>>,
     fit: &'a Fit,
     clear: Model,
     sigmoid: Model,
@@ -338,15 +341,16 @@ struct Twins<'a> {
 
 impl<'a> Twins<'a> {
     /// At the beginning.
-    fn new(data: &'a TrainingData, rest: Option<&'a TrainingData>, fit: &'a Fit) -> Self {
+    fn new(data: &'a TrainingData, rest: Option<&'a TrainingData>, fit: &'a Fit) -> Result<Self, Failure> {
         let [clear, sigmoid] = [(); 2].map(|()| Model::start(data, fit.start));
-        Self { data, rest, fit, clear, sigmoid, rounds: Vec::new() }
+        let directions = data.directions(fit.preconditioner)?;
+        Ok(Self { data, rest, directions, fit, clear, sigmoid, rounds: Vec::new() })
     }
 
     fn advance_to(&mut self, iterations: usize) -> Result<(), Failure> {
         while self.clear.iterations() < iterations {
-            self.clear.advance(self.data, self.fit.method())?;
-            self.sigmoid.advance(self.data, self.fit.exact())?;
+            self.clear.advance_along(self.data, &self.directions, Activation::Cubic(self.fit.cubic))?;
+            self.sigmoid.advance_along(self.data, &self.directions, Activation::Sigmoid)?;
         }
         Ok(())
     }

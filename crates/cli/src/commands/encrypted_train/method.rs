@@ -105,11 +105,6 @@ impl Fit {
     pub const fn method(&self) -> Method {
         Method { activation: Activation::Cubic(self.cubic), preconditioner: self.preconditioner }
     }
-
-    /// In the clear, with the sigmoid itself.
-    pub const fn exact(&self) -> Method {
-        Method { activation: Activation::Sigmoid, preconditioner: self.preconditioner }
-    }
 }
 
 fn text(preconditioner: Preconditioner) -> String {

@@ -48,7 +48,8 @@ compared cifar-few few "$out/cifar-train.csv" "$out/cifar-test.csv" --draws 10 -
 
 # Figure 1.
 for data in mnist cifar; do
-    compared $data-curves curves "$out/$data-train.csv" "$out/$data-test.csv" --shuffle 1 --iterations 500 --out "$out/$data-curves.csv"
+    compared $data-curves curves "$out/$data-train.csv" "$out/$data-test.csv" --shuffle 1 --iterations 100 --out "$out/$data-curves.csv"
 done
+compared mnist-curves-500 curves "$out/mnist-train.csv" "$out/mnist-test.csv" --shuffle 1 --iterations 500 --out "$out/mnist-curves-500.csv"
 # "Python experiments imitating the privacy-preserving CNN training": the cubic on 8,192 images.
 compared mnist-8192 curves "$out/mnist-train.csv" "$out/mnist-test.csv" --first 8192 --iterations 300 --out "$out/mnist-8192.csv"

@@ -48,11 +48,11 @@ pub struct AuditTraining {
 /// How much is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Effort {
-    /// Each attack once, on few ciphertexts
+    /// Each attack once, on few ciphertexts: what docs/known-attacks.md has figures of
     Quick,
-    /// What docs/known-attacks.md has figures of
+    /// More ciphertexts and rounds
     Normal,
-    /// More ciphertexts, rounds and answers
+    /// Still more, and more answers
     Thorough,
 }
 

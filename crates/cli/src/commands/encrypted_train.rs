@@ -112,11 +112,12 @@ struct Round {
 impl Round {
     /// Whether the weights are those of the clear, but for errors of ciphertexts.
     fn agrees(&self) -> bool {
-        self.largest_error <= AGREES * self.largest_weight.max(1.0)
+        self.largest_error <= LEAST_ERROR.max(AGREES * self.largest_weight)
     }
 }
 
-/// Errors up to this share of the largest weight are those of ciphertexts; 1e-5 was the largest seen.
+/// Errors up to this, and up to this share of the largest weight, are those of ciphertexts; 9e-6 was the largest seen.
+const LEAST_ERROR: f64 = 1e-4;
 const AGREES: f64 = 1e-3;
 
 /// A training that is over.

@@ -40,7 +40,8 @@ pub(super) struct Job {
     iterations: u32,
     /// Why the last training failed, until the client asks.
     failed: Option<String>,
-    _lease: Lease,
+    /// Also held by the thread that trains, until it has stopped.
+    lease: Arc<Lease>,
 }
 
 enum Keys {
@@ -81,7 +82,7 @@ impl Job {
             round: Round::Idle,
             iterations: 0,
             failed: None,
-            _lease: lease,
+            lease: Arc::new(lease),
         })
     }
 
@@ -244,7 +245,9 @@ impl Job {
         };
         let (plan, model) = (self.plan, collector.into_model()?);
         let each = plan.next(self.iterations) as usize;
+        let lease = Arc::clone(&self.lease);
         let task = move |watch: &(dyn Fn(f64) -> ControlFlow<()> + Sync)| {
+            let _held = lease;
             trainer.train_while(&data, model, plan.cubic, each, watch)
         };
         self.round = Round::Training { batch, count, work: Work::start(&self.tools, task)? };

@@ -1,6 +1,11 @@
 //! The bodies of the fuzz targets on stable Rust: the committed corpus, and changes of it from a fixed seed.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "clippy exempts only the test functions themselves")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy exempts only the test functions themselves"
+)]
 #![allow(clippy::print_stdout, reason = "shown for the input that fails")]
 
 use std::{

@@ -306,10 +306,10 @@ impl<'a> ClientJob<'a> {
 
     fn datum(&mut self, batch: [u8; 32], got: u32) -> Result<Vec<u8>> {
         self.keys = None; // the provider has them all
-        if let Some(data) = self.encrypted.as_ref().filter(|data| data.batch() == batch) {
-            if let Some(piece) = data.piece(&self.client.tags(), got as usize) {
-                return Ok(Request::Datum(&piece?).to_bytes());
-            }
+        if let Some(data) = self.encrypted.as_ref().filter(|data| data.batch() == batch)
+            && let Some(piece) = data.piece(&self.client.tags(), got as usize)
+        {
+            return Ok(Request::Datum(&piece?).to_bytes());
         }
         let data = self.client.encrypt_data(self.data, self.preconditioner)?;
         let message = Request::Data { batch: data.batch() }.to_bytes();

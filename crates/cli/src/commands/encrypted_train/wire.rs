@@ -200,7 +200,7 @@ impl<'a> Line<'a> {
                 let left = left.map(|left| left + (elapsed + left) * rounds);
                 let left =
                     left.map_or_else(String::new, |left| format!(", about {} s of training left", left.as_secs() + 1));
-                ((share * 1000.0) as u64, format!("trained, iteration {done} of {of} and on{left}"), true)
+                ((share * 1000.0) as u64, format!("trained, {done} of {of} iterations done{left}"), true)
             }
             Step::Fetching(got, of) => (share(got, of), "weights fetched".to_owned(), false),
             Step::Round(done, of) => (share(done, of), "iterations".to_owned(), false),

@@ -372,7 +372,9 @@ pub fn training_answer(data: &[u8]) -> bool {
     let secret = Secret::from_bytes(&[1; 32]);
     let mut client = jobs::ClientJob::new(JOB.state.clone(), &secret, &JOB.data, Preconditioner::Diagonal).unwrap();
     client.next().unwrap();
-    if client.take(data).is_ok() {
+    // What follows where keys are missing is to make them, whatever the answer was, and takes long.
+    let keyed = !matches!(&parsed, Ok(jobs::Answer::Status(status)) if status.keys.0 < status.keys.1);
+    if client.take(data).is_ok() && keyed {
         let next = client.next().unwrap().unwrap();
         jobs::Request::from_bytes(&next).unwrap();
         let _ = client.take(data);

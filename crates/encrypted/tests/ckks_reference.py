@@ -2,7 +2,7 @@
 
     python3 crates/encrypted/tests/ckks_reference.py
 
-prints the constants of `known_answers` in crates/encrypted/src/ckks/tests.rs: degree 16, a base prime of 55 bits, two of 38.
+prints the constants of crates/encrypted/src/ckks/known.rs: degree 16, a base prime of 55 bits, two of 38.
 """
 
 import cmath

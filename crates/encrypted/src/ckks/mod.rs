@@ -56,6 +56,8 @@ mod cipher;
 mod embedding;
 mod evaluate;
 mod keys;
+#[cfg(test)]
+mod known;
 mod params;
 mod ring;
 #[cfg(test)]

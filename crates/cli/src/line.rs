@@ -2,9 +2,16 @@
 
 use crate::Failure;
 use clap::Args;
-use cleave_transport::{ClientTls, Identity, Trust, client_stem};
+use cleave_encrypted::service::MAX_ANSWER;
+use cleave_transport::{ClientConfig, ClientTls, Identity, MessageClient, Trust, client_stem};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// Between questions for progress.
+pub const POLL: Duration = Duration::from_millis(250);
+/// How often a message is sent again to a provider without room, with up to 5 seconds in between.
+const RETRIES: u32 = 60;
 
 /// Where the server is, and who asks.
 #[derive(Args, Clone, Debug)]
@@ -45,5 +52,17 @@ impl LineOptions {
         })?;
         let host = self.connect.rsplit_once(':').map_or(self.connect.as_str(), |(host, _)| host);
         Ok((address, self.server_name.as_deref().unwrap_or(host).trim_matches(['[', ']'])))
+    }
+
+    /// A connection to the service of this name, which computes on ciphertexts. Its notice is shown.
+    pub async fn open(&self, service: &str) -> Result<MessageClient, Failure> {
+        let (tls, (address, server_name)) = (self.tls()?, self.server().await?);
+        let config =
+            ClientConfig { expected_output_len: Some(MAX_ANSWER), retries: RETRIES, ..ClientConfig::default() };
+        let client = MessageClient::connect(address, server_name, tls, service, config).await?;
+        if let Some(notice) = &client.info().notice {
+            eprintln!("NOTICE from the provider: {notice}");
+        }
+        Ok(client)
     }
 }

@@ -1,8 +1,7 @@
 //! The page about a confused network.
 
-use super::browser::{faults, keep, measured};
 use super::fixture::{HOSTILE, originals, share};
-use super::{attribute, tags, without_pictures};
+use super::{claims_nothing, fits_at_all_widths};
 use cleave_audit::{
     ConfusionAudit, ConfusionSettings, Detection, DetectionKind, GroupFindings, Pruning, PruningKind, Saliency,
     SaliencyColumn, SaliencyKind, SaliencyOf, TuneStart, Tuning, TuningPoint, confusion_page,
@@ -150,22 +149,7 @@ fn the_answer_follows_from_the_figures() {
 #[test]
 fn pages_of_confused_networks_fetch_nothing_and_claim_nothing() {
     for (name, audit) in cases() {
-        let page = confusion_page(&audit).unwrap();
-        for tag in tags(&page) {
-            let target = attribute(tag, "src").or(attribute(tag, "href"));
-            assert!(target.is_none_or(|to| to.starts_with("data:image/png;base64,") || to.starts_with('#')), "{name}");
-        }
-        for link in tags(&page).filter_map(|tag| attribute(tag, "href")) {
-            assert!(page.contains(&format!(" id=\"{}\"", link.trim_start_matches('#'))), "{name}: {link}");
-        }
-        for piece in [HOSTILE, "<script", "<b onx", "onerror=\"", "\u{202e}"] {
-            assert!(!page.contains(piece), "{name}: {piece}");
-        }
-        let words = without_pictures(&page).to_lowercase().replace("content-security-policy", "");
-        let words = words.replace("'unsafe-inline'", "");
-        for word in ["secure", "safe", "security", "guaranteed"] {
-            assert!(!words.contains(word), "{name}: {word}");
-        }
+        claims_nothing(name, &confusion_page(&audit).unwrap(), true);
     }
 }
 
@@ -173,10 +157,6 @@ fn pages_of_confused_networks_fetch_nothing_and_claim_nothing() {
 #[cfg_attr(not(chromium), ignore = "put chromium on the path, or name it in CLEAVE_CHROMIUM, and build again")]
 fn pages_of_confused_networks_fit_at_all_widths() {
     for (name, audit) in cases() {
-        let page = confusion_page(&audit).unwrap();
-        keep(name, &page);
-        for dark in [false, true] {
-            assert_eq!(faults(&measured(&page, dark)), [""; 0], "{name}, dark: {dark}");
-        }
+        fits_at_all_widths(name, &confusion_page(&audit).unwrap());
     }
 }

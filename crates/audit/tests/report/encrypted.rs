@@ -1,8 +1,7 @@
 //! The page about an ensemble on ciphertexts.
 
-use super::browser::{faults, keep, measured};
 use super::fixture::{HOSTILE, share};
-use super::{attribute, tags};
+use super::{claims_nothing, fits_at_all_widths};
 use cleave_audit::{
     BatchSize, CopyFindings, Distinguisher, EncryptedAudit, EncryptedSettings, Encryption, LastLayer, Lesson,
     NoiseFindings, Parameters, ResidueTest, Sample, Sight, Timing, Traffic, View, encrypted_page,
@@ -164,21 +163,7 @@ fn the_answer_about_ciphertexts_follows_from_the_figures() {
 #[test]
 fn pages_about_ciphertexts_fetch_nothing_and_claim_nothing() {
     for (name, audit) in cases() {
-        let page = encrypted_page(&audit).unwrap();
-        for tag in tags(&page) {
-            let target = attribute(tag, "src").or(attribute(tag, "href"));
-            assert!(target.is_none_or(|to| to.starts_with('#')), "{name}: {tag}");
-        }
-        for link in tags(&page).filter_map(|tag| attribute(tag, "href")) {
-            assert!(page.contains(&format!(" id=\"{}\"", link.trim_start_matches('#'))), "{name}: {link}");
-        }
-        for piece in [HOSTILE, "<script", "<b onx", "onerror=\"", "\u{202e}"] {
-            assert!(!page.contains(piece), "{name}: {piece}");
-        }
-        let words = page.to_lowercase().replace("content-security-policy", "").replace("'unsafe-inline'", "");
-        for word in ["secure", "safe", "security", "guaranteed"] {
-            assert!(!words.contains(word), "{name}: {word}");
-        }
+        claims_nothing(name, &encrypted_page(&audit).unwrap(), false);
     }
 }
 
@@ -186,10 +171,6 @@ fn pages_about_ciphertexts_fetch_nothing_and_claim_nothing() {
 #[cfg_attr(not(chromium), ignore = "put chromium on the path, or name it in CLEAVE_CHROMIUM, and build again")]
 fn pages_about_ciphertexts_fit_at_all_widths() {
     for (name, audit) in cases() {
-        let page = encrypted_page(&audit).unwrap();
-        keep(name, &page);
-        for dark in [false, true] {
-            assert_eq!(faults(&measured(&page, dark)), [""; 0], "{name}, dark: {dark}");
-        }
+        fits_at_all_widths(name, &encrypted_page(&audit).unwrap());
     }
 }

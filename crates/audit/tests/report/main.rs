@@ -288,3 +288,32 @@ fn a_verdict_is_missing() {
     let error = page(&case.audit, &case.verdicts).unwrap_err();
     assert!(matches!(error, Error::Verdicts { cuts: 17, got: 16 }), "{error:?}");
 }
+
+/// A page asks for nothing over a network, shows foreign text as text, and makes no promise. Its links lead somewhere on
+/// it; only with `pictures` it has data of images.
+fn claims_nothing(name: &str, page: &str, pictures: bool) {
+    for tag in tags(page) {
+        let target = attribute(tag, "src").or(attribute(tag, "href"));
+        let own = |to: &str| to.starts_with('#') || pictures && to.starts_with("data:image/png;base64,");
+        assert!(target.is_none_or(own), "{name}: {tag}");
+    }
+    for link in tags(page).filter_map(|tag| attribute(tag, "href")) {
+        assert!(page.contains(&format!(" id=\"{}\"", link.trim_start_matches('#'))), "{name}: {link}");
+    }
+    for piece in [HOSTILE, "<script", "<b onx", "onerror=\"", "\u{202e}"] {
+        assert!(!page.contains(piece), "{name}: {piece}");
+    }
+    let words = without_pictures(page).to_lowercase().replace("content-security-policy", "");
+    let words = words.replace("'unsafe-inline'", "");
+    for word in ["secure", "safe", "security", "guaranteed"] {
+        assert!(!words.contains(word), "{name}: {word}");
+    }
+}
+
+/// In Chromium, light and dark.
+fn fits_at_all_widths(name: &str, page: &str) {
+    browser::keep(name, page);
+    for dark in [false, true] {
+        assert_eq!(browser::faults(&browser::measured(page, dark)), [""; 0], "{name}, dark: {dark}");
+    }
+}

@@ -1,8 +1,7 @@
 //! The page about training on ciphertexts.
 
-use super::browser::{faults, keep, measured};
 use super::fixture::{HOSTILE, share};
-use super::{attribute, tags};
+use super::{claims_nothing, fits_at_all_widths};
 use cleave_audit::{
     CubicFindings, Distinguisher, Encryption, HostileAnswer, HostileKind, Message, MessageKind, Opening, Places,
     Protocol, ResidueTest, RoundTiming, Sample, Scheme, Sight, Told, TrainingAudit, TrainingSettings, View, WrongKind,
@@ -188,21 +187,7 @@ fn the_answer_about_training_follows_from_the_figures() {
 #[test]
 fn pages_about_training_fetch_nothing_and_claim_nothing() {
     for (name, audit) in cases() {
-        let page = training_page(&audit);
-        for tag in tags(&page) {
-            let target = attribute(tag, "src").or(attribute(tag, "href"));
-            assert!(target.is_none_or(|to| to.starts_with('#')), "{name}: {tag}");
-        }
-        for link in tags(&page).filter_map(|tag| attribute(tag, "href")) {
-            assert!(page.contains(&format!(" id=\"{}\"", link.trim_start_matches('#'))), "{name}: {link}");
-        }
-        for piece in [HOSTILE, "<script", "<b onx", "onerror=\"", "\u{202e}"] {
-            assert!(!page.contains(piece), "{name}: {piece}");
-        }
-        let words = page.to_lowercase().replace("content-security-policy", "").replace("'unsafe-inline'", "");
-        for word in ["secure", "safe", "security", "guaranteed"] {
-            assert!(!words.contains(word), "{name}: {word}");
-        }
+        claims_nothing(name, &training_page(&audit), false);
     }
 }
 
@@ -210,10 +195,6 @@ fn pages_about_training_fetch_nothing_and_claim_nothing() {
 #[cfg_attr(not(chromium), ignore = "put chromium on the path, or name it in CLEAVE_CHROMIUM, and build again")]
 fn pages_about_training_fit_at_all_widths() {
     for (name, audit) in cases() {
-        let page = training_page(&audit);
-        keep(name, &page);
-        for dark in [false, true] {
-            assert_eq!(faults(&measured(&page, dark)), [""; 0], "{name}, dark: {dark}");
-        }
+        fits_at_all_widths(name, &training_page(&audit));
     }
 }

@@ -1,7 +1,10 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Error, Result};
+use super::{
+    Result,
+    fields::{self, field},
+};
 use crate::{ParamSet, Params, cipher::MAX_ITEMS};
 
 /// Version of these messages.
@@ -115,12 +118,6 @@ impl Description {
 fn length(got: usize) -> Result<()> {
     match got <= MAX_BYTES {
         true => Ok(()),
-        false => Err(Error::Length { message: "the description", got, expected: format!("at most {MAX_BYTES}") }),
+        false => Err(fields::length("the description", got, format!("at most {MAX_BYTES}"))),
     }
-}
-
-/// Texts of the other side are cut, and shown without control characters.
-fn field(field: &'static str, got: impl ToString, expected: impl ToString) -> Error {
-    let got = got.to_string().chars().filter(|c| !c.is_control()).take(128).collect();
-    Error::Field { field, got, expected: expected.to_string() }
 }

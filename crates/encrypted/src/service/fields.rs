@@ -7,9 +7,12 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The body of a message of `total` bytes.
-    pub(super) fn new(body: &'a [u8], total: usize) -> Self {
-        Self { bytes: body, total }
+    /// The name of a message of at most `most` bytes, and what follows it.
+    pub(super) fn opened(bytes: &'a [u8], most: usize, what: &'static str) -> Result<(u8, Self)> {
+        match bytes.split_first() {
+            Some((&name, body)) if bytes.len() <= most => Ok((name, Self { bytes: body, total: bytes.len() })),
+            _ => Err(length(what, bytes.len(), format!("1 to {most}"))),
+        }
     }
 
     pub(super) fn array<const N: usize>(&mut self, message: &'static str) -> Result<[u8; N]> {
@@ -34,4 +37,10 @@ impl<'a> Fields<'a> {
 
 pub(super) fn length(message: &'static str, got: usize, expected: String) -> Error {
     Error::Length { message, got, expected }
+}
+
+/// Texts of the other side are cut, and shown without control characters.
+pub(super) fn field(field: &'static str, got: impl ToString, expected: impl ToString) -> Error {
+    let got = got.to_string().chars().filter(|c| !c.is_control()).take(128).collect();
+    Error::Field { field, got, expected: expected.to_string() }
 }

@@ -1,7 +1,4 @@
-use super::{
-    Description, Error, Result,
-    fields::{Fields, length},
-};
+use super::{Description, Error, Result, fields::Fields};
 use crate::{BatchId, Stage};
 
 /// Bytes of the longest message of a client: 18 ciphertexts of the named sets fit.
@@ -77,18 +74,15 @@ impl<'a> Request<'a> {
     ///
     /// [`Error::UnknownMessage`], [`Error::Length`].
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self> {
-        let Some((&name, body)) = bytes.split_first().filter(|_| bytes.len() <= MAX_REQUEST) else {
-            return Err(length("a message of the client", bytes.len(), format!("1 to {MAX_REQUEST}")));
-        };
-        let mut fields = Fields::new(body, bytes.len());
+        let (name, mut fields) = Fields::opened(bytes, MAX_REQUEST, "a message of the client")?;
         let message = match name {
             1 => Self::Describe,
-            2 => return Ok(Self::Keys(body)),
+            2 => return Ok(Self::Keys(fields.bytes)),
             3 => Self::Begin {
                 batch: BatchId(fields.array("the beginning of a batch")?),
                 images: fields.number("the beginning of a batch")?,
             },
-            4 => return Ok(Self::Chunk(body)),
+            4 => return Ok(Self::Chunk(fields.bytes)),
             5 => Self::Evaluate,
             6 => Self::Poll,
             7 => Self::Fetch { offset: fields.number("the request for scores")? },
@@ -182,12 +176,9 @@ impl<'a> Answer<'a> {
     ///
     /// [`Error::UnknownMessage`], [`Error::Length`], [`Error::Field`].
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self> {
-        let Some((&name, body)) = bytes.split_first().filter(|_| bytes.len() <= MAX_ANSWER) else {
-            return Err(length("an answer of the provider", bytes.len(), format!("1 to {MAX_ANSWER}")));
-        };
-        let mut fields = Fields::new(body, bytes.len());
+        let (name, mut fields) = Fields::opened(bytes, MAX_ANSWER, "an answer of the provider")?;
         let answer = match name {
-            1 => return Ok(Self::Description(Description::from_bytes(body)?)),
+            1 => return Ok(Self::Description(Description::from_bytes(fields.bytes)?)),
             2 => Self::Accepted,
             3 => Self::Received { got: fields.number(COUNT)?, of: fields.number(COUNT)? },
             4 => Self::Waiting { ahead: fields.number("a place in a queue")? },

@@ -2,18 +2,13 @@
 
 use super::JobFault;
 use crate::Failure;
-use crate::line::LineOptions;
-use cleave_encrypted::service;
+use crate::line::{LineOptions, POLL};
 use cleave_encrypted::service::jobs::{ClientJob, Step, describe, terms};
-use cleave_transport::{ClientConfig, MessageClient, TransportError};
+use cleave_transport::{MessageClient, TransportError};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
-/// Between questions for progress.
-const POLL: Duration = Duration::from_millis(250);
-/// How often a message is sent again to a provider without room, with up to 5 seconds in between.
-const RETRIES: u32 = 60;
 /// How often a lost connection is dialled again in a row, and the pause before.
 const REDIALS: u32 = 5;
 const REDIAL: Duration = Duration::from_secs(2);
@@ -144,13 +139,7 @@ impl<'a> Line<'a> {
     }
 
     async fn open(&mut self) -> Result<MessageClient, Failure> {
-        let (tls, (address, server_name)) = (self.options.tls()?, self.options.server().await?);
-        let config = ClientConfig {
-            expected_output_len: Some(service::MAX_ANSWER),
-            retries: RETRIES,
-            ..ClientConfig::default()
-        };
-        let mut client = MessageClient::connect(address, server_name, tls, self.service, config).await?;
+        let mut client = self.options.open(self.service).await?;
         self.traffic.connections += 1;
         let terms = terms(&client.ask(describe()).await?.message)?;
         let Needs { set, memory: needed } = self.needs;

@@ -2,23 +2,19 @@
 
 use super::{Infer, Label, accuracy, render};
 use crate::inputs::{Entry, Inputs};
+use crate::line::POLL;
 use crate::secret::CIPHERTEXTS;
 use crate::{Failure, Output};
 use clap::Args;
 use cleave_data::{DataError, Preparation};
-use cleave_encrypted::service::{self, ClientSession, Description, Step};
+use cleave_encrypted::service::{ClientSession, Description, Step};
 use cleave_encrypted::{Release, Scores, levels};
 use cleave_secrets::{KeyId, Secret};
-use cleave_transport::{ClientConfig, MessageClient, Told};
+use cleave_transport::{MessageClient, Told};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
-
-/// Between questions for progress.
-const POLL: Duration = Duration::from_millis(250);
-/// How often a message is sent again to a provider without room, with up to 5 seconds in between.
-const RETRIES: u32 = 60;
+use std::time::Instant;
 
 /// Ciphertexts in place of smashed data.
 #[derive(Args, Clone, Debug)]
@@ -288,16 +284,7 @@ struct Line {
 
 impl Line {
     async fn open(infer: &Infer, name: &str, secret: &Secret) -> Result<(Self, ClientSession), Failure> {
-        let (tls, (address, server_name)) = (infer.line.tls()?, infer.line.server().await?);
-        let config = ClientConfig {
-            expected_output_len: Some(service::MAX_ANSWER),
-            retries: RETRIES,
-            ..ClientConfig::default()
-        };
-        let client = MessageClient::connect(address, server_name, tls, name, config).await?;
-        if let Some(notice) = &client.info().notice {
-            eprintln!("NOTICE from the provider: {notice}");
-        }
+        let client = infer.line.open(name).await?;
         let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg}");
         let bar = ProgressBar::new(1).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         let mut line = Self { client, bar, sent: 0, received: 0 };

@@ -179,6 +179,8 @@ pub struct ClientJob<'a> {
     client: TrainingClient,
     data: &'a TrainingData,
     preconditioner: Preconditioner,
+    /// Of keys, data and weights.
+    pieces: [u32; 3],
     /// As the provider told last on this connection.
     status: Option<Status>,
     keys: Option<EvaluationKeys>,
@@ -217,6 +219,9 @@ impl<'a> ClientJob<'a> {
             return Err(Error::Field { field: "shape of the data", got, expected });
         }
         let client = TrainingClient::new(&params, secret, data.shape())?;
+        let of_keys = KeyCollector::new(&key_plan(&params, data.shape())?).progress().1;
+        let of_data = Collector::data(client.tags(), data.shape(), [0; 32])?.progress().1;
+        let of_weights = Collector::model(client.tags(), data.shape(), [0; 32], 0)?.progress().1;
         let over = state.done == state.iterations;
         Ok(Self {
             state,
@@ -224,6 +229,7 @@ impl<'a> ClientJob<'a> {
             client,
             data,
             preconditioner,
+            pieces: [of_keys, of_data, of_weights].map(counted),
             status: None,
             keys: None,
             encrypted: None,
@@ -387,16 +393,11 @@ impl<'a> ClientJob<'a> {
 
     /// What a provider of this plan can say.
     fn check(&self, status: &Status) -> Result<()> {
-        let params = self.client.tags().params().clone();
-        let shape = self.plan.shape;
-        let keys = KeyCollector::new(&key_plan(&params, shape)?).progress().1;
-        let data = Collector::data(self.client.tags(), shape, [0; 32])?.progress().1;
-        let weights = Collector::model(self.client.tags(), shape, [0; 32], 0)?.progress().1;
-        let same =
-            |field, got: u32, expected: usize, or_none: bool| match got == counted(expected) || or_none && got == 0 {
-                true => Ok(()),
-                false => Err(wrong(field, got.to_string(), expected)),
-            };
+        let [keys, data, weights] = self.pieces;
+        let same = |field, got: u32, expected: u32, or_none: bool| match got == expected || or_none && got == 0 {
+            true => Ok(()),
+            false => Err(wrong(field, got.to_string(), expected)),
+        };
         same("pieces of the keys", status.keys.1, keys, false)?;
         same("pieces of the data", status.data.1, data, true)?;
         same("pieces of the weights", status.weights.1, weights, true)?;

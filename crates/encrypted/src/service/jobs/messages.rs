@@ -6,7 +6,7 @@ use crate::{
     ParamsHash,
     service::{
         Error, MAX_ANSWER, MAX_REQUEST, Result,
-        fields::{Fields, length},
+        fields::{Fields, field, length},
     },
     training::{Cubic, Shape},
 };
@@ -183,22 +183,19 @@ impl<'a> Request<'a> {
     ///
     /// [`Error::UnknownMessage`], [`Error::Length`], [`Error::Field`] for a plan that cannot be.
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self> {
-        let Some((&name, body)) = bytes.split_first().filter(|_| bytes.len() <= MAX_REQUEST) else {
-            return Err(length("a message of the client", bytes.len(), format!("1 to {MAX_REQUEST}")));
-        };
-        let mut fields = Fields::new(body, bytes.len());
+        let (name, mut fields) = Fields::opened(bytes, MAX_REQUEST, "a message of the client")?;
         let message = match name {
             1 => Self::Describe,
             2 => Self::Begin { job: JobId(fields.array(Plan::NAME)?), plan: Plan::read(&mut fields)? },
             3 => Self::Keys,
-            4 => return Ok(Self::Key(body)),
+            4 => return Ok(Self::Key(fields.bytes)),
             5 => Self::Data { batch: fields.array("the beginning of the data")? },
-            6 => return Ok(Self::Datum(body)),
+            6 => return Ok(Self::Datum(fields.bytes)),
             7 => Self::Weights {
                 batch: fields.array("the beginning of a round")?,
                 iterations: fields.number("the beginning of a round")?,
             },
-            8 => return Ok(Self::Weight(body)),
+            8 => return Ok(Self::Weight(fields.bytes)),
             9 => Self::Train,
             10 => Self::Poll,
             11 => Self::Fetch { index: fields.number("the request for weights")? },
@@ -230,21 +227,18 @@ impl Terms {
 
     fn to_bytes(&self) -> Result<Vec<u8>> {
         let json = serde_json::to_vec(self);
-        json.map_err(|error| Error::Field { field: "terms", got: error.to_string(), expected: "plain text".into() })
+        json.map_err(|error| field("terms", error, "plain text"))
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self> {
         if bytes.len() > MAX_TERMS {
             return Err(length("the terms", bytes.len(), format!("at most {MAX_TERMS}")));
         }
-        let wrong = |got: String| {
-            let got = got.chars().filter(|c| !c.is_control()).take(128).collect();
-            Error::Field { field: "terms", got, expected: format!("JSON of format {FORMAT}") }
-        };
-        let terms: Self = serde_json::from_slice(bytes).map_err(|error| wrong(error.to_string()))?;
+        let expected = format!("JSON of format {FORMAT}");
+        let terms: Self = serde_json::from_slice(bytes).map_err(|error| field("terms", error, &expected))?;
         match terms.format {
             FORMAT => Ok(terms),
-            other => Err(wrong(format!("format {other}"))),
+            other => Err(field("terms", format!("format {other}"), &expected)),
         }
     }
 }
@@ -384,12 +378,9 @@ impl<'a> Answer<'a> {
     ///
     /// [`Error::UnknownMessage`], [`Error::Length`], [`Error::Field`].
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self> {
-        let Some((&name, body)) = bytes.split_first().filter(|_| bytes.len() <= MAX_ANSWER) else {
-            return Err(length("an answer of the provider", bytes.len(), format!("1 to {MAX_ANSWER}")));
-        };
-        let mut fields = Fields::new(body, bytes.len());
+        let (name, mut fields) = Fields::opened(bytes, MAX_ANSWER, "an answer of the provider")?;
         let answer = match name {
-            1 => return Ok(Self::Terms(Terms::from_bytes(body)?)),
+            1 => return Ok(Self::Terms(Terms::from_bytes(fields.bytes)?)),
             2 => Self::Status(Status::read(&mut fields)?),
             3 => return Ok(Self::Piece { index: fields.number("a piece of the weights")?, bytes: fields.bytes }),
             4 => Self::Forgotten,
